@@ -1,0 +1,113 @@
+"""Settings, from arguments, the environment and `.env`, frozen after construction."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from dataflow.errors import ConfigurationError, did_you_mean
+
+__all__ = ["DEFAULT_URL", "DataFlowConfig"]
+
+DEFAULT_URL = "sqlite:///:memory:"
+
+
+class DataFlowConfig(BaseSettings):
+    """Settings of one `DataFlow` object.
+
+    Each setting is taken from the first place that has it: the argument, the
+    environment variable `DATAFLOW_<NAME>`, the same name in a file `.env` of the
+    working directory, the default. `database_url` also looks at `DATABASE_URL`.
+
+    Raises:
+        ConfigurationError: For an unknown name or a value of the wrong type.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="DATAFLOW_",
+        env_file=".env",
+        env_ignore_empty=True,
+        frozen=True,
+        extra="ignore",
+        populate_by_name=True,
+        hide_input_in_errors=True,
+    )
+
+    database_url: str = Field(
+        DEFAULT_URL,
+        repr=False,
+        validation_alias=AliasChoices("DATAFLOW_DATABASE_URL", "DATABASE_URL"),
+    )
+    """`postgresql://…`, `sqlite:///path` (three slashes: relative to the working
+    directory), `sqlite:///:memory:`. Default: an in-memory SQLite database."""
+
+    pool_size: int = Field(10, ge=1)
+    """Connections kept open per event loop. 10 suffices for thousands of short statements."""
+
+    max_overflow: int = Field(10, ge=0)
+    """Connections opened above `pool_size` under load, and closed after use."""
+
+    pool_timeout_s: float = Field(30.0, gt=0)
+    """Seconds that a call waits for a free connection before `PoolExhaustedError`."""
+
+    pool_queue_limit: int | None = Field(None, ge=0)
+    """Calls that may wait for a connection at once; None: no limit but the time."""
+
+    pool_recycle_s: float = Field(1800.0, gt=0)
+    """Age in seconds at which an idle connection is replaced."""
+
+    connect_timeout_s: float = Field(10.0, gt=0)
+    """Seconds for opening one connection."""
+
+    statement_timeout_s: float | None = Field(60.0, gt=0)
+    """Seconds for one statement (for bulk calls: one batch); None: no limit."""
+
+    busy_timeout_s: float = Field(30.0, gt=0)
+    """SQLite: seconds to wait for another process's lock."""
+
+    auto_migrate: bool = True
+    """Create missing tables and columns at first use; nothing is ever dropped."""
+
+    existing_schema_mode: bool = False
+    """Check the models against the database and never write schema."""
+
+    echo: bool = False
+    """Log every statement to the logger `dataflow.sql`, without its values."""
+
+    batch_size: int = Field(5_000, ge=1)
+    """Records held in memory at once by a bulk call."""
+
+    cursor_secret: SecretStr | None = None
+    """Key that signs pagination cursors. Default: derived from the database URL."""
+
+    log_level: str | None = None
+    """Level of the logger `dataflow`; None leaves it as it is."""
+
+    def __init__(self, **settings: Any) -> None:
+        """Merge arguments, environment and `.env`, and check all of it."""
+        known = type(self).model_fields
+        for name in settings:
+            if name not in known:
+                raise ConfigurationError(
+                    problem=f"there is no setting {name!r}.", advise=did_you_mean(name, known)
+                )
+        try:
+            super().__init__(**settings)
+        except ValidationError as error:
+            raise ConfigurationError(problem=_explain(error)) from None
+
+    def apply_log_level(self) -> None:
+        """Set the level of the logger `dataflow` when one is configured."""
+        if self.log_level:
+            logging.getLogger("dataflow").setLevel(self.log_level.upper())
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for item in error.errors(include_url=False, include_input=False):
+        name = ".".join(str(part) for part in item["loc"])
+        lines.append(f"setting {name!r}: {item['msg']}")
+    return "; ".join(lines) + "."

@@ -1,0 +1,1 @@
+"""A signpost for programs that import `dataflow.core.config`; no code lives here."""

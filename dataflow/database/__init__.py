@@ -1,0 +1,1 @@
+"""Engines, pools, transactions and the drivers behind the hot path."""

@@ -1,0 +1,116 @@
+"""`with` and `async with` around a transaction."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable
+from contextvars import Token
+from typing import Any, Protocol, Self
+
+from dataflow.database.current import OpenTransactions, activate, open_transactions
+from dataflow.database.driver import Isolation
+from dataflow.database.lane import Lane
+from dataflow.database.transaction import Transaction
+from dataflow.portal import portal
+
+__all__ = ["TransactionBlock"]
+
+
+class HasLanes(Protocol):
+    """What a block needs of a database."""
+
+    before_transaction: Callable[[], Awaitable[None]]
+
+    def current(self) -> Transaction | None:
+        """Return the caller's open transaction."""
+
+    async def lane(self) -> Lane:
+        """Return the running loop's lane."""
+
+
+class TransactionBlock:
+    """`async with database.transaction():`, also usable step by step by the sync face."""
+
+    def __init__(
+        self,
+        database: HasLanes,
+        isolation: Isolation | None,
+        *,
+        read_only: bool,
+        savepoint: bool,
+    ) -> None:
+        """Prepare; entering begins."""
+        self._database = database
+        self._isolation = isolation
+        self._read_only = read_only
+        self._savepoint = savepoint
+        self._place = _caller()
+        self._own: Transaction | None = None
+        self._inner: Any = None
+        self._token: Token[OpenTransactions] | None = None
+
+    async def begin(self) -> Transaction:
+        """Open the transaction, or join the one that is open."""
+        outer = self._database.current()
+        if outer is not None:
+            outer.check_loop()
+            if self._savepoint:
+                self._inner = outer.savepoint()
+                await self._inner.__aenter__()
+            return outer
+        await self._database.before_transaction()
+        lane = await self._database.lane()
+        self._own = await Transaction.open(
+            lane, isolation=self._isolation, read_only=self._read_only, place=self._place
+        )
+        return self._own
+
+    def activate(self, transaction: Transaction) -> Self:
+        """Make it the current one in the calling context."""
+        self._token = activate(self._database, transaction)
+        return self
+
+    def deactivate(self) -> None:
+        """Restore the calling context."""
+        if self._token is not None:
+            open_transactions.reset(self._token)
+            self._token = None
+
+    async def end(self, error: BaseException | None) -> None:
+        """Commit, or roll back if there was an error."""
+        if self._inner is not None:
+            await self._inner.__aexit__(type(error) if error else None, error, None)
+        elif self._own is not None and error is not None:
+            await self._own.rollback()
+        elif self._own is not None:
+            await self._own.commit()
+
+    async def __aenter__(self) -> Transaction:
+        """Begin, or join."""
+        transaction = await self.begin()
+        self.activate(transaction)
+        return transaction
+
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Commit, or roll back if there was an error."""
+        self.deactivate()
+        await self.end(error)
+
+    def __enter__(self) -> Transaction:
+        """Begin on the portal's loop, for sync callers."""
+        transaction = portal.call(self.begin())
+        self.activate(transaction)
+        return transaction
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Commit, or roll back if there was an error."""
+        self.deactivate()
+        portal.call(self.end(error))
+
+
+def _caller() -> str:
+    """Return `file:line` of the nearest frame outside this package."""
+    frame = sys._getframe(1)  # noqa: SLF001 - the documented way to a caller's frame
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("dataflow."):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"

@@ -1,0 +1,162 @@
+"""What the rest of DataFlow asks of a database driver; one subclass per database.
+
+Connections here are the driver's own (asyncpg's, aiosqlite's), taken from
+SQLAlchemy's pool. Rows come back as the driver makes them: anything with values in
+the order of the statement's columns.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from dataflow.config import DataFlowConfig
+from dataflow.database.url import Address
+from dataflow.errors import DataFlowError
+
+__all__ = ["Driver", "Isolation", "Row", "UpdatePlan", "UpsertPlan"]
+
+Row = Any
+Isolation = Literal["read_committed", "repeatable_read", "serializable"]
+
+
+class UpsertPlan(NamedTuple):
+    """How a bulk upsert resolves conflicts.
+
+    Attributes:
+        columns: Columns of the given rows, in their order.
+        conflict: Columns that decide whether a record exists.
+        update: Columns set on a conflict; empty: existing records stay as they are.
+        increment: A version column that grows by one with each update.
+        revive: A soft-delete column that an update sets to NULL.
+    """
+
+    table: sa.Table
+    columns: tuple[sa.Column[Any], ...]
+    conflict: tuple[sa.Column[Any], ...]
+    update: tuple[sa.Column[Any], ...]
+    increment: sa.Column[Any] | None = None
+    revive: sa.Column[Any] | None = None
+
+
+class UpdatePlan(NamedTuple):
+    """How a bulk update finds and changes records.
+
+    Attributes:
+        columns: Columns of the given rows, in their order, the key included.
+        key: Columns that name a record.
+        increment: A version column that grows by one.
+        live: A soft-delete column that must be NULL.
+    """
+
+    table: sa.Table
+    columns: tuple[sa.Column[Any], ...]
+    key: tuple[sa.Column[Any], ...]
+    increment: sa.Column[Any] | None = None
+    live: sa.Column[Any] | None = None
+
+    @property
+    def changed(self) -> tuple[sa.Column[Any], ...]:
+        """The columns that are set."""
+        return tuple(column for column in self.columns if column not in self.key)
+
+
+class Driver(ABC):
+    """Operations on one kind of database."""
+
+    name: ClassVar[str]
+    serial_writes: ClassVar[bool] = False
+    """Whether one writer at a time is all the database can do."""
+
+    schema_lock: ClassVar[str | None] = None
+    """Statement that serialises schema changes until its transaction ends; None where
+    beginning a transaction does so already."""
+
+    def __init__(self, address: Address, config: DataFlowConfig) -> None:
+        """Keep the address; opens nothing."""
+        self.address = address
+        self.config = config
+
+    @property
+    @abstractmethod
+    def dialect(self) -> sa.Dialect:
+        """The dialect that compiles statements; usable without a connection."""
+
+    @abstractmethod
+    def create_engine(self, *, pooled: bool = True) -> AsyncEngine:
+        """Return a new engine for the running loop; without pooling for schema work."""
+
+    @property
+    def slots(self) -> int:
+        """How many connections of one loop may be in use at once."""
+        return self.config.pool_size + self.config.max_overflow
+
+    @abstractmethod
+    def is_usable(self, connection: Any) -> bool:
+        """Whether an idle connection may be used: open, and in no transaction."""
+
+    @abstractmethod
+    async def fetch(self, connection: Any, sql: str, args: Sequence[Any]) -> Sequence[Row]:
+        """Run one statement and return its rows."""
+
+    @abstractmethod
+    async def execute(self, connection: Any, sql: str, args: Sequence[Any]) -> int:
+        """Run one statement and return how many records it touched."""
+
+    @abstractmethod
+    def stopped(self, connection: Any) -> None:
+        """Stop what a cancelled call left running on its connection."""
+
+    @abstractmethod
+    async def begin(self, connection: Any, *, isolation: Isolation | None, read_only: bool) -> None:
+        """Open a transaction on the server."""
+
+    @abstractmethod
+    async def run_plain(self, connection: Any, sql: str) -> None:
+        """Run a statement without parameters or rows, such as COMMIT."""
+
+    # Bulk: all run inside an open transaction; rows are encoded for the driver.
+
+    @abstractmethod
+    async def insert_rows(
+        self,
+        connection: Any,
+        table: sa.Table,
+        columns: Sequence[sa.Column[Any]],
+        rows: Sequence[Sequence[Any]],
+    ) -> None:
+        """Insert rows; any conflict is an error."""
+
+    @abstractmethod
+    async def insert_generated(
+        self,
+        connection: Any,
+        table: sa.Table,
+        columns: Sequence[sa.Column[Any]],
+        rows: Sequence[Sequence[Any]],
+    ) -> Sequence[int]:
+        """Insert rows without their generated key; return the keys in row order."""
+
+    @abstractmethod
+    async def upsert_rows(
+        self, connection: Any, plan: UpsertPlan, rows: Sequence[Sequence[Any]]
+    ) -> tuple[int, int]:
+        """Insert or update rows with distinct keys; return `(inserted, updated)`."""
+
+    @abstractmethod
+    async def update_rows(
+        self, connection: Any, plan: UpdatePlan, rows: Sequence[Sequence[Any]]
+    ) -> int:
+        """Change the records named by rows with distinct keys; return how many exist."""
+
+    @abstractmethod
+    def translate(self, error: BaseException) -> DataFlowError | None:
+        """Return our error for the driver's, or None if it is not the driver's."""
+
+    async def close(self) -> None:
+        """Release what the driver itself holds."""
+        return

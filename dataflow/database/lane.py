@@ -1,0 +1,227 @@
+"""One event loop's share of a database: its engine, its queue, its writer's lock."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from sqlalchemy.exc import DBAPIError, MissingGreenlet
+from sqlalchemy.util import greenlet_spawn
+
+from dataflow.database.driver import Driver
+from dataflow.errors import PoolExhaustedError
+
+__all__ = ["Gate", "Lane"]
+
+Waiter = asyncio.Future[None]
+
+
+class Gate:
+    """A bounded, fair queue before the pool; entering when free costs no future."""
+
+    def __init__(self, slots: int, timeout_s: float, queue_limit: int | None) -> None:
+        """Open with all slots free."""
+        self._free = slots
+        self._slots = slots
+        self._timeout_s = timeout_s
+        self._limit = queue_limit
+        self._waiters: deque[Waiter] = deque()
+
+    @property
+    def free(self) -> int:
+        """Slots that nobody holds."""
+        return self._free
+
+    @property
+    def waiting(self) -> int:
+        """Callers in the queue."""
+        return len(self._waiters)
+
+    def try_enter(self) -> bool:
+        """Take a slot if one is free and nobody waits for it."""
+        if self._free and not self._waiters:
+            self._free -= 1
+            return True
+        return False
+
+    async def enter(self, holder: str = "") -> None:
+        """Take a slot, waiting in order of arrival.
+
+        Raises:
+            PoolExhaustedError: After the time limit, or at once when the queue is full.
+        """
+        if self.try_enter():
+            return
+        if self._limit is not None and len(self._waiters) >= self._limit:
+            raise self._exhausted(0.0, holder)
+        loop = asyncio.get_running_loop()
+        waiter: Waiter = loop.create_future()
+        self._waiters.append(waiter)
+        timer = loop.call_later(self._timeout_s, self._expire, waiter, holder)
+        try:
+            await waiter
+        except BaseException:
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                self.leave()
+            elif waiter in self._waiters:
+                self._waiters.remove(waiter)
+            raise
+        finally:
+            timer.cancel()
+
+    def _expire(self, waiter: Waiter, holder: str) -> None:
+        if not waiter.done():
+            self._waiters.remove(waiter)
+            waiter.set_exception(self._exhausted(self._timeout_s, holder))
+
+    def _exhausted(self, waited_s: float, holder: str) -> PoolExhaustedError:
+        return PoolExhaustedError(
+            waited_s=waited_s, size=self._slots, waiting=len(self._waiters), holder=holder
+        )
+
+    def leave(self) -> None:
+        """Give the slot to the first in the queue, or set it free."""
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+        self._free += 1
+
+
+class Lane:
+    """Engine and queue of one event loop.
+
+    Connections are checked out of SQLAlchemy's pool without a greenlet; only when
+    one must be opened does the call go through SQLAlchemy's ordinary async path.
+    """
+
+    def __init__(self, driver: Driver, loop: asyncio.AbstractEventLoop) -> None:
+        """Create the engine; opens no connection."""
+        self.loop = loop
+        self.driver = driver
+        self.engine = driver.create_engine()
+        self.gate = Gate(driver.slots, driver.config.pool_timeout_s, driver.config.pool_queue_limit)
+        self.writer = asyncio.Lock() if driver.serial_writes else None
+        self.schema_lock = asyncio.Lock()
+        self._pool: Any = self.engine.sync_engine.pool
+        self._keep = self._pool.size()
+        self._recycle_s = driver.config.pool_recycle_s
+        # Places in the pool whose connection must be opened, which needs a greenlet.
+        self._hollow = 0
+        self._closing: set[asyncio.Task[Any]] = set()
+        self._holders: dict[int, tuple[float, str]] = {}
+        self._at_end: AsyncGenerator[None, None] | None = None
+
+    async def close_with_loop(self) -> None:
+        """Arrange that the engine is closed when its loop shuts down.
+
+        `asyncio.run` and the test runners close all asynchronous generators before
+        they close the loop, so a suspended generator of ours is told in time.
+        """
+        self._at_end = self._until_shutdown()
+        await anext(self._at_end)
+
+    async def _until_shutdown(self) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            await self.engine.dispose()
+
+    async def take(self, *, write: bool) -> Any:
+        """Return a checked-out pool connection; `give` must follow.
+
+        Raises:
+            PoolExhaustedError: If none becomes free in time.
+            CannotConnectError: If a new one cannot be opened.
+        """
+        if write and self.writer is not None:
+            await self.writer.acquire()
+        try:
+            if not self.gate.try_enter():
+                await self.gate.enter(self._longest_holder())
+            try:
+                return await self._checkout()
+            except BaseException:
+                self.gate.leave()
+                raise
+        except BaseException:
+            if write and self.writer is not None:
+                self.writer.release()
+            raise
+
+    async def _checkout(self) -> Any:
+        while True:
+            if self._hollow or not self._pool.checkedin():
+                fairy = await self._open()
+            else:
+                fairy = self._take_idle() or await self._open()
+            if self._is_fresh(fairy):
+                return fairy
+            self.discard(fairy)
+
+    def _take_idle(self) -> Any:
+        try:
+            return self._pool.connect()
+        except MissingGreenlet:  # another user of the pool left a record to reopen
+            return None
+
+    def _is_fresh(self, fairy: Any) -> bool:
+        age = self.loop.time() - fairy.info.setdefault("dataflow_opened", self.loop.time())
+        return age < self._recycle_s and self.driver.is_usable(fairy.driver_connection)
+
+    def discard(self, fairy: Any) -> None:
+        """Close a connection for good; its place in the pool is opened anew when needed."""
+        fairy.invalidate()  # checks the emptied place in, too
+        self._hollow += 1
+
+    async def _open(self) -> Any:
+        self._hollow = max(0, self._hollow - 1)
+        try:
+            return await greenlet_spawn(self._pool.connect)
+        except Exception as error:
+            cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
+            found = self.driver.translate(getattr(cause, "__cause__", None) or cause)
+            if found is None:
+                raise
+            raise found from error
+
+    def give(self, fairy: Any, *, write: bool, broken: bool = False) -> None:
+        """Return a connection; a broken one, or one in a transaction, is discarded."""
+        try:
+            if broken or not self.driver.is_usable(fairy.driver_connection):
+                self.discard(fairy)
+            elif self._pool.checkedin() >= self._keep:
+                task = self.loop.create_task(greenlet_spawn(fairy.close))
+                self._closing.add(task)
+                task.add_done_callback(self._closing.discard)
+            else:
+                fairy.close()
+        finally:
+            self.gate.leave()
+            if write and self.writer is not None:
+                self.writer.release()
+
+    def hold(self, fairy: Any, place: str) -> None:
+        """Note who holds a connection for longer than a statement."""
+        self._holders[id(fairy)] = (time.monotonic(), place)
+
+    def unhold(self, fairy: Any) -> None:
+        """Forget the note of `hold`."""
+        self._holders.pop(id(fairy), None)
+
+    def _longest_holder(self) -> str:
+        if not self._holders:
+            return ""
+        since, place = min(self._holders.values())
+        return f"; held longest, {time.monotonic() - since:.1f} s, by {place}"
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._closing:
+            await asyncio.gather(*self._closing, return_exceptions=True)
+        if self._at_end is not None:
+            await self._at_end.aclose()

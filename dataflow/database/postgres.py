@@ -1,0 +1,220 @@
+"""PostgreSQL through asyncpg."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import asyncpg
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import asyncpg as asyncpg_dialect
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool
+
+from dataflow.database.driver import Driver, Isolation, Row, UpdatePlan, UpsertPlan
+from dataflow.database.postgres_errors import translate_error
+from dataflow.errors import DataFlowError
+
+__all__ = ["PostgresDriver"]
+
+UNNEST_ROWS = 500
+"""Up to this many rows, arrays in one statement are as fast as a staged COPY."""
+
+
+class PostgresDriver(Driver):
+    """The driver of the main database; bulk work goes through COPY."""
+
+    name: ClassVar[str] = "postgresql"
+    schema_lock: ClassVar[str | None] = "SELECT pg_advisory_xact_lock(7305808869231650932)"
+
+    def __init__(self, *args: Any) -> None:
+        """Prepare the dialect; opens nothing."""
+        super().__init__(*args)
+        self._dialect = asyncpg_dialect.dialect()
+        self._sequences: dict[sa.Table, str] = {}
+
+    @property
+    def dialect(self) -> sa.Dialect:
+        return self._dialect
+
+    def create_engine(self, *, pooled: bool = True) -> AsyncEngine:
+        config = self.config
+        options: dict[str, Any] = {"poolclass": NullPool}
+        if pooled:
+            options = {
+                "poolclass": AsyncAdaptedQueuePool,
+                "pool_size": config.pool_size,
+                "max_overflow": config.max_overflow,
+                "pool_timeout": config.pool_timeout_s,
+                "pool_use_lifo": True,
+            }
+        return create_async_engine(
+            self.address.url.set(drivername="postgresql+asyncpg"),
+            connect_args={
+                "timeout": config.connect_timeout_s,
+                "statement_cache_size": 256,
+                "server_settings": {"application_name": "dataflow"},
+            },
+            **options,
+        )
+
+    def is_usable(self, connection: Any) -> bool:
+        return not connection.is_closed() and not connection.is_in_transaction()
+
+    async def fetch(self, connection: Any, sql: str, args: Sequence[Any]) -> Sequence[Row]:
+        rows: list[Row] = await connection.fetch(
+            sql, *args, timeout=self.config.statement_timeout_s
+        )
+        return rows
+
+    async def execute(self, connection: Any, sql: str, args: Sequence[Any]) -> int:
+        status = await connection.execute(sql, *args, timeout=self.config.statement_timeout_s)
+        count = status.rpartition(" ")[2]
+        return int(count) if count.isdigit() else 0
+
+    def stopped(self, connection: Any) -> None:
+        """Nothing to do: asyncpg cancels on the server by itself."""
+
+    async def begin(self, connection: Any, *, isolation: Isolation | None, read_only: bool) -> None:
+        sql = "BEGIN"
+        if isolation is not None:
+            sql += " ISOLATION LEVEL " + isolation.replace("_", " ").upper()
+        await self.run_plain(connection, sql + (" READ ONLY" if read_only else ""))
+
+    async def run_plain(self, connection: Any, sql: str) -> None:
+        await connection.execute(sql, timeout=self.config.statement_timeout_s)
+
+    async def insert_rows(
+        self,
+        connection: Any,
+        table: sa.Table,
+        columns: Sequence[sa.Column[Any]],
+        rows: Sequence[Sequence[Any]],
+    ) -> None:
+        await connection.copy_records_to_table(
+            table.name,
+            schema_name=table.schema,
+            columns=[column.name for column in columns],
+            records=rows,
+            timeout=self.config.statement_timeout_s,
+        )
+
+    async def insert_generated(
+        self,
+        connection: Any,
+        table: sa.Table,
+        columns: Sequence[sa.Column[Any]],
+        rows: Sequence[Sequence[Any]],
+    ) -> Sequence[int]:
+        (key,) = table.primary_key.columns
+        ids = await self._reserve(connection, table, key, len(rows))
+        numbered = [(number, *row) for number, row in zip(ids, rows, strict=True)]
+        await self.insert_rows(connection, table, [key, *columns], numbered)
+        return ids
+
+    async def _reserve(
+        self, connection: Any, table: sa.Table, key: sa.Column[Any], count: int
+    ) -> list[int]:
+        sequence = self._sequences.get(table)
+        if sequence is None:
+            sequence = await connection.fetchval(
+                "SELECT pg_get_serial_sequence($1, $2)", self._name(table), key.name
+            )
+            self._sequences[table] = sequence
+        quoted = sequence.replace("'", "''")
+        rows = await connection.fetch(
+            f"SELECT nextval('{quoted}'::regclass) FROM generate_series(1, $1)",  # noqa: S608 - the server's own sequence name, quoted
+            count,
+        )
+        return [row[0] for row in rows]
+
+    async def upsert_rows(
+        self, connection: Any, plan: UpsertPlan, rows: Sequence[Sequence[Any]]
+    ) -> tuple[int, int]:
+        source, args = await self._source(connection, plan.table, plan.columns, rows)
+        names = ", ".join(map(self._quoted, plan.columns))
+        conflict = ", ".join(map(self._quoted, plan.conflict))
+        # Rows are locked in key order, so that concurrent upserts cannot deadlock.
+        order, target = (f"ORDER BY {conflict}", f"({conflict})") if conflict else ("", "")
+        sql = (
+            f"WITH written AS (INSERT INTO {self._name(plan.table)} AS t ({names}) "  # noqa: S608 - quoted identifiers only
+            f"SELECT {names} FROM {source} AS s {order} "
+            f"ON CONFLICT {target} {self._resolution(plan)} RETURNING (xmax = 0) AS fresh) "
+            "SELECT count(*) FILTER (WHERE fresh), count(*) FROM written"
+        )
+        fresh, total = (await self.fetch(connection, sql, args))[0]
+        return fresh, total - fresh
+
+    def _resolution(self, plan: UpsertPlan) -> str:
+        if not plan.update:
+            return "DO NOTHING"
+        sets = [f"{self._quoted(c)} = excluded.{self._quoted(c)}" for c in plan.update]
+        if plan.increment is not None:
+            sets.append(f"{self._quoted(plan.increment)} = t.{self._quoted(plan.increment)} + 1")
+        if plan.revive is not None:
+            sets.append(f"{self._quoted(plan.revive)} = NULL")
+        return "DO UPDATE SET " + ", ".join(sets)
+
+    async def update_rows(
+        self, connection: Any, plan: UpdatePlan, rows: Sequence[Sequence[Any]]
+    ) -> int:
+        source, args = await self._source(connection, plan.table, plan.columns, rows)
+        table = self._name(plan.table)
+        sets = [f"{self._quoted(c)} = s.{self._quoted(c)}" for c in plan.changed]
+        if plan.increment is not None:
+            sets.append(f"{self._quoted(plan.increment)} = t.{self._quoted(plan.increment)} + 1")
+        match = " AND ".join(f"t.{self._quoted(c)} = s.{self._quoted(c)}" for c in plan.key)
+        if plan.live is not None:
+            match += f" AND t.{self._quoted(plan.live)} IS NULL"
+        order = ", ".join(f"t.{self._quoted(c)}" for c in plan.key)
+        lock = f"SELECT 1 FROM {table} AS t, {source} AS s WHERE {match} ORDER BY {order} FOR UPDATE OF t"  # noqa: S608 - quoted identifiers only
+        change = f"UPDATE {table} AS t SET {', '.join(sets)} FROM {source} AS s WHERE {match}"  # noqa: S608 - likewise
+        await self.execute(connection, lock, args)
+        return await self.execute(connection, change, args)
+
+    async def _source(
+        self,
+        connection: Any,
+        table: sa.Table,
+        columns: Sequence[sa.Column[Any]],
+        rows: Sequence[Sequence[Any]],
+    ) -> tuple[str, list[Any]]:
+        """Return a FROM item that yields the rows, and the arguments it needs."""
+        names = ", ".join(map(self._quoted, columns))
+        if len(rows) <= UNNEST_ROWS:
+            arrays = ", ".join(
+                f"${n}::{column.type.compile(self._dialect)}[]"
+                for n, column in enumerate(columns, 1)
+            )
+            source = f"(SELECT * FROM unnest({arrays}) AS u({names}))"  # noqa: S608 - quoted identifiers only
+            return source, [list(values) for values in zip(*rows, strict=True)]
+        key = ",".join((table.fullname, *(column.name for column in columns)))
+        stage = f"dataflow_stage_{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+        await self.run_plain(
+            connection,
+            f"CREATE TEMPORARY TABLE IF NOT EXISTS {stage} ON COMMIT DROP AS "
+            f"SELECT {names} FROM {self._name(table)} WITH NO DATA; TRUNCATE {stage}",
+        )
+        await connection.copy_records_to_table(
+            stage,
+            columns=[column.name for column in columns],
+            records=rows,
+            timeout=self.config.statement_timeout_s,
+        )
+        await self.run_plain(connection, f"ANALYZE {stage}")
+        return stage, []
+
+    def _quoted(self, column: sa.Column[Any]) -> str:
+        return self._dialect.identifier_preparer.format_column(column)
+
+    def _name(self, table: sa.Table) -> str:
+        return self._dialect.identifier_preparer.format_table(table)
+
+    def translate(self, error: BaseException) -> DataFlowError | None:
+        if isinstance(
+            error, asyncio.TimeoutError | asyncpg.PostgresError | asyncpg.InterfaceError | OSError
+        ):
+            return translate_error(error, self.address, self.config)
+        return None

@@ -1,0 +1,118 @@
+"""PostgreSQL's errors, told in ours; the SQLSTATE decides.
+
+Source: PostgreSQL manual, appendix A.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from dataflow.config import DataFlowConfig
+from dataflow.database.url import Address
+from dataflow.errors import (
+    CannotConnectError,
+    CheckViolationError,
+    ConnectionLostError,
+    DatabaseBusyError,
+    DataFlowError,
+    DataValueError,
+    DeadlockError,
+    ForeignKeyViolationError,
+    NotNullViolationError,
+    SchemaDriftError,
+    SerializationFailureError,
+    StatementError,
+    StatementTimeoutError,
+    UniqueViolationError,
+)
+
+__all__ = ["translate_error"]
+
+_KEY = re.compile(r"Key \((?P<columns>.+?)\)=")
+
+
+def _text(error: Any) -> str:
+    return str(error).partition("\n")[0]
+
+
+def _unique(error: Any) -> DataFlowError:
+    found = _KEY.search(getattr(error, "detail", None) or "")
+    columns = found["columns"].replace('"', "") if found else error.constraint_name
+    fields = tuple(name.strip() for name in columns.split(","))
+    return UniqueViolationError(
+        table=error.table_name, fields=", ".join(fields), constraint=error.constraint_name
+    )
+
+
+def _foreign_key(error: Any) -> DataFlowError:
+    found = _KEY.search(getattr(error, "detail", None) or "")
+    columns = found["columns"] if found else error.constraint_name
+    missing = "not present" in (getattr(error, "detail", None) or "")
+    detail = (
+        f"the value of {columns} refers to no record."
+        if missing
+        else f"the record's {columns} is still referred to."
+    )
+    return ForeignKeyViolationError(
+        table=error.table_name, detail=detail, constraint=error.constraint_name
+    )
+
+
+_BY_STATE: dict[str, Callable[[Any], DataFlowError]] = {
+    "23505": _unique,
+    "23P01": _unique,
+    "23503": _foreign_key,
+    "23502": lambda e: NotNullViolationError(field=e.column_name, table=e.table_name),
+    "23514": lambda e: CheckViolationError(constraint=e.constraint_name, table=e.table_name),
+    "40001": lambda e: SerializationFailureError(detail=_text(e)),
+    "40P01": lambda e: DeadlockError(detail=_text(e)),
+    "42P01": lambda e: SchemaDriftError(problem=f"{_text(e)}."),
+    "42703": lambda e: SchemaDriftError(problem=f"{_text(e)}."),
+    "53300": lambda e: DatabaseBusyError(detail=_text(e)),
+    "55P03": lambda e: DatabaseBusyError(detail=_text(e)),
+    "57P03": lambda e: DatabaseBusyError(detail=_text(e)),
+    "57P01": lambda e: ConnectionLostError(detail=_text(e)),
+    "57P02": lambda e: ConnectionLostError(detail=_text(e)),
+}
+_BY_CLASS: dict[str, Callable[[Any], DataFlowError]] = {
+    "08": lambda e: ConnectionLostError(detail=_text(e)),
+    "22": lambda e: DataValueError(detail=_text(e)),
+}
+_CONNECT_STATES = ("28P01", "28000", "3D000")
+
+
+def translate_error(
+    error: BaseException, address: Address, config: DataFlowConfig
+) -> DataFlowError:
+    """Return our error for one of asyncpg's, or of the network below it."""
+    state: str = getattr(error, "sqlstate", None) or ""
+    if state in _CONNECT_STATES:
+        advice = "check user, password and name; in a URL write '@' as %40 and '/' as %2F"
+        return CannotConnectError(
+            url=str(address), detail=f"{_text(error)}.", advise=advice, retryable=False
+        )
+    if state == "57014" or isinstance(error, TimeoutError):
+        return StatementTimeoutError(timeout_s=config.statement_timeout_s)
+    make = _BY_STATE.get(state) or _BY_CLASS.get(state[:2])
+    if make is not None:
+        return make(error)
+    if isinstance(error, ConnectionRefusedError | FileNotFoundError) or _is_lookup(error):
+        return CannotConnectError(
+            url=str(address), detail=f"{_text(error)}.", advise="is the server running there?"
+        )
+    if isinstance(error, OSError) or _is_closed(error):
+        return ConnectionLostError(detail=_text(error))
+    if type(error).__name__ == "DataError":
+        return DataValueError(detail=_text(error))
+    return StatementError(detail=_text(error), sqlstate=state)
+
+
+def _is_lookup(error: BaseException) -> bool:
+    return type(error).__name__ == "gaierror"
+
+
+def _is_closed(error: BaseException) -> bool:
+    # asyncpg reports a terminated session as an InterfaceError or InternalClientError.
+    return not getattr(error, "sqlstate", None) and "clos" in str(error)

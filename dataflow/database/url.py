@@ -1,0 +1,56 @@
+"""Database URLs: read, checked, and shown without their password."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL
+
+from dataflow.errors import ConfigurationError
+
+__all__ = ["Address", "parse_url"]
+
+_BACKENDS = {
+    "postgresql": "postgresql",
+    "postgres": "postgresql",
+    "postgresql+asyncpg": "postgresql",
+    "sqlite": "sqlite",
+    "sqlite+aiosqlite": "sqlite",
+}
+
+
+class Address(NamedTuple):
+    """A database URL with the backend that serves it."""
+
+    backend: str
+    url: URL
+
+    def __str__(self) -> str:
+        """Return the URL with the password masked."""
+        return self.url.render_as_string(hide_password=True)
+
+    __repr__ = __str__
+
+
+def parse_url(text: str) -> Address:
+    """Return the address of a database.
+
+    Raises:
+        ConfigurationError: For a malformed URL or a database that is not supported.
+    """
+    try:
+        url = sa.make_url(text)
+    except (sa.exc.ArgumentError, ValueError):
+        raise ConfigurationError(
+            problem="the database URL cannot be read.",
+            advise="write postgresql://user:password@host/name or sqlite:///file.db; "
+            "in a password write '@' as %40, '/' as %2F and ':' as %3A",
+        ) from None
+    backend = _BACKENDS.get(url.drivername)
+    if backend is None:
+        raise ConfigurationError(
+            problem=f"there is no driver for {url.drivername!r} databases.",
+            advise="use postgresql://… or sqlite:///…",
+        )
+    return Address(backend, url)

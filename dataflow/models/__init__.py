@@ -1,0 +1,1 @@
+"""From annotated classes to frozen model specifications and mapped tables."""

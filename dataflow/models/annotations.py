@@ -1,0 +1,210 @@
+"""Annotations: what they mean as a column type, and how values are validated."""
+
+from __future__ import annotations
+
+import collections.abc
+import dataclasses
+import datetime as dt
+import enum
+import types
+import typing
+import uuid
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
+
+from pydantic import AfterValidator, BaseModel
+from pydantic import Field as Constraint
+from sqlalchemy import Boolean, Date, Double, String, Text, Time, Uuid
+from sqlalchemy.types import TypeEngine
+from typing_extensions import is_typeddict
+
+from dataflow.models.columntypes import (
+    BIGINT,
+    BYTES,
+    EnumValue,
+    ExactDecimal,
+    JsonValue,
+    Microseconds,
+    UtcDateTime,
+    utc_of,
+)
+from dataflow.models.fields import FieldInfo
+
+__all__ = ["Resolved", "Unsupported", "column_type_for", "resolve", "validated_annotation"]
+
+INT_MIN, INT_MAX = -(2**63), 2**63 - 1
+_JSON_ORIGINS = (list, dict, set, frozenset, tuple)
+_JSON_ABSTRACT = (collections.abc.Sequence, collections.abc.Mapping)
+_NO_NUL = r"^[^\x00]*$"
+
+
+class Unsupported(Exception):  # noqa: N818 - turned into AnnotationError where the field is known
+    """No column can hold values of the annotation; the text says why."""
+
+
+class Resolved(NamedTuple):
+    """An annotation taken apart.
+
+    Attributes:
+        base: The type without `Optional`, `Annotated` and `NewType`.
+        full: The annotation as given, without the outer `Optional`.
+        nullable: Whether None is allowed.
+        info: A `Field(...)` found inside `Annotated[...]`.
+    """
+
+    base: Any
+    full: Any
+    nullable: bool
+    info: FieldInfo | None
+
+
+def resolve(annotation: Any) -> Resolved:
+    """Take `Optional`, `Annotated` and `NewType` off an annotation."""
+    nullable, info, full = False, None, annotation
+    base = annotation
+    while True:
+        origin = get_origin(base)
+        if origin is Annotated:
+            info = next((m for m in base.__metadata__ if isinstance(m, FieldInfo)), info)
+            base = get_args(base)[0]
+        elif origin in (Union, types.UnionType):
+            base, was_optional = _without_none(base)
+            nullable = nullable or was_optional
+            full = base if was_optional and full is annotation else full
+        elif isinstance(base, typing.NewType):
+            base = base.__supertype__
+        else:
+            return Resolved(base, full, nullable, info)
+
+
+def _without_none(union: Any) -> tuple[Any, bool]:
+    members = [member for member in get_args(union) if member is not type(None)]
+    if len(members) != 1:
+        names = " | ".join(getattr(member, "__name__", str(member)) for member in members)
+        msg = f"a union of several types ({names}) has no column type; use one type or dict"
+        raise Unsupported(msg)
+    return members[0], len(get_args(union)) > 1
+
+
+def _text_type(info: FieldInfo) -> TypeEngine[Any]:
+    return String(info.max_length) if info.max_length else Text()
+
+
+def _decimal_type(info: FieldInfo) -> TypeEngine[Any]:
+    if info.decimal_places is not None and info.max_digits is None:
+        return ExactDecimal(1000, info.decimal_places)
+    return ExactDecimal(info.max_digits, info.decimal_places)
+
+
+_SCALARS: dict[Any, Callable[[FieldInfo], TypeEngine[Any]]] = {
+    bool: lambda _: Boolean(),
+    int: lambda _: BIGINT,
+    float: lambda _: Double(),
+    str: _text_type,
+    bytes: lambda _: BYTES,
+    Decimal: _decimal_type,
+    dt.datetime: lambda _: UtcDateTime(),
+    dt.date: lambda _: Date(),
+    dt.time: lambda _: Time(),
+    dt.timedelta: lambda _: Microseconds(),
+    uuid.UUID: lambda _: Uuid(),
+}
+
+
+def column_type_for(base: Any, info: FieldInfo) -> TypeEngine[Any]:
+    """Return the column type for a resolved base type.
+
+    Raises:
+        Unsupported: If there is none.
+    """
+    if base in _SCALARS:
+        return _SCALARS[base](info)
+    if get_origin(base) is Literal:
+        return _literal_type(get_args(base))
+    if isinstance(base, type) and issubclass(base, enum.Enum):
+        return EnumValue(base)
+    if _is_document(base):
+        return JsonValue(base)
+    msg = (
+        f"{getattr(base, '__name__', base)!s} has no column type; use int, float, bool, str, bytes, "
+        "Decimal, date, time, datetime, timedelta, UUID, Enum, Literal, or a list, dict, TypedDict, "
+        "dataclass or pydantic model (stored as JSON)"
+    )
+    raise Unsupported(msg)
+
+
+def _literal_type(values: tuple[Any, ...]) -> TypeEngine[Any]:
+    if all(isinstance(value, str) for value in values):
+        return Text()
+    if all(isinstance(value, int) and not isinstance(value, bool) for value in values):
+        return BIGINT
+    msg = "a Literal must hold only texts or only whole numbers"
+    raise Unsupported(msg)
+
+
+def _is_document(base: Any) -> bool:
+    origin = get_origin(base) or base
+    if origin is Any or origin in _JSON_ORIGINS or origin in _JSON_ABSTRACT:
+        return True
+    if not isinstance(origin, type):
+        return is_typeddict(origin)
+    return issubclass(origin, BaseModel) or dataclasses.is_dataclass(origin) or is_typeddict(origin)
+
+
+def _refuse_zone(value: dt.time) -> dt.time:
+    if value.tzinfo is not None:
+        msg = "a time of day has no time zone; use datetime"
+        raise ValueError(msg)
+    return value
+
+
+def _refuse_nul(value: str) -> str:
+    if "\0" in value:
+        msg = "text cannot hold the character U+0000"
+        raise ValueError(msg)
+    return value
+
+
+def _to_utc(value: dt.datetime) -> dt.datetime:
+    try:
+        return utc_of(value)
+    except OverflowError:
+        msg = "the instant is outside the years 1 to 9999 in UTC"
+        raise ValueError(msg) from None
+
+
+def _refuse_nul_value(value: Any) -> Any:
+    return _refuse_nul(value) if isinstance(value, str) else value
+
+
+_EXTRA: dict[Any, tuple[Any, ...]] = {
+    int: (Constraint(ge=INT_MIN, le=INT_MAX),),
+    float: (Constraint(allow_inf_nan=False),),
+    dt.time: (AfterValidator(_refuse_zone),),
+    dt.datetime: (AfterValidator(_to_utc),),
+}
+
+
+def validated_annotation(full: Any, base: Any, nullable: bool, info: FieldInfo) -> Any:
+    """Return the annotation that pydantic validates, with the bounds of every database.
+
+    Whole numbers have 64 bits, floats are finite, text has no U+0000, instants are
+    in UTC: so a value gets the same verdict wherever it is stored.
+    """
+    extra = _EXTRA.get(base, ())
+    if base is str:
+        own = info.pattern is not None or full is not base
+        extra = (AfterValidator(_refuse_nul),) if own else (Constraint(pattern=_NO_NUL),)
+    bounds = {
+        name: getattr(info, name)
+        for name in (
+            "max_length", "min_length", "pattern", "ge", "gt", "le", "lt", "max_digits",
+            "decimal_places",
+        )
+        if getattr(info, name) is not None
+    }  # fmt: skip
+    if bounds:
+        extra = (*extra, Constraint(**bounds))
+    validated = Annotated[full, *extra] if extra else full
+    return validated | None if nullable else validated

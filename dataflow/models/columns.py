@@ -1,0 +1,295 @@
+"""From resolved annotations to `FieldSpec`s with their SQLAlchemy columns."""
+
+from __future__ import annotations
+
+import copy
+import datetime as dt
+import uuid
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import ColumnProperty, Mapper
+from sqlalchemy.types import TypeEngine
+
+from dataflow.errors import AnnotationError
+from dataflow.identifiers import uuid7
+from dataflow.models.annotations import (
+    Resolved,
+    Unsupported,
+    column_type_for,
+    resolve,
+    validated_annotation,
+)
+from dataflow.models.columntypes import BIGINT, UtcDateTime
+from dataflow.models.fields import MISSING, FieldInfo
+from dataflow.models.hints import Hints
+from dataflow.models.naming import check_identifier
+from dataflow.models.spec import FieldSpec, ModelOptions, ModelSpec
+
+__all__ = ["mapped_fields", "plain_fields", "utc_now"]
+
+_MUTABLE = (list, dict, set)
+
+
+def utc_now() -> dt.datetime:
+    """Return the present instant in UTC."""
+    return dt.datetime.now(dt.UTC)
+
+
+def plain_fields(
+    model: type, hints: Hints, options: ModelOptions, skip: Collection[str]
+) -> dict[str, FieldSpec]:
+    """Return the fields of a plain annotated class, with those that options add."""
+    drafts = {name: _draft(model, hints, name) for name in hints.raw if name not in skip}
+    if not any(draft.info.primary_key for draft in drafts.values()):
+        drafts = _with_id(drafts)
+    keys = [name for name, draft in drafts.items() if draft.info.primary_key]
+    fields = {name: _field(draft, alone=keys == [name]) for name, draft in drafts.items()}
+    return fields | _added_fields(fields, options)
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    model: type
+    name: str
+    resolved: Resolved
+    info: FieldInfo
+    location: str
+
+    def refuse(self, problem: str, advise: str | None = None) -> AnnotationError:
+        return AnnotationError(
+            field=self.name,
+            model=self.model.__name__,
+            problem=problem,
+            advise=advise,
+            at=self.location,
+        )
+
+
+def _draft(model: type, hints: Hints, name: str) -> _Draft:
+    check_identifier(name, "field")
+    try:
+        resolved = resolve(hints.resolved(name))
+    except NameError as error:
+        raise AnnotationError(
+            field=name,
+            model=model.__name__,
+            problem=f"the annotation names {error.name!r}, which is not defined.",
+            advise="import it, or define it before the model",
+            at=hints.location,
+        ) from None
+    except Unsupported as error:
+        raise AnnotationError(
+            field=name, model=model.__name__, problem=f"{error}.", at=hints.location
+        ) from None
+    value = hints.value(name, MISSING)
+    info = value if isinstance(value, FieldInfo) else resolved.info or FieldInfo()
+    if value is not MISSING and not isinstance(value, FieldInfo):
+        info = replace(info, default=value)
+    return _Draft(model, name, resolved, info, hints.location)
+
+
+def _with_id(drafts: Mapping[str, _Draft]) -> dict[str, _Draft]:
+    given = drafts.get("id")
+    if given is not None:
+        return {**drafts, "id": replace(given, info=replace(given.info, primary_key=True))}
+    anyone = next(iter(drafts.values()), None)
+    draft = _Draft(
+        model=anyone.model if anyone else object,
+        name="id",
+        resolved=Resolved(int, int, False, None),
+        info=FieldInfo(primary_key=True),
+        location=anyone.location if anyone else "",
+    )
+    return {"id": draft, **drafts}
+
+
+def _field(draft: _Draft, *, alone: bool) -> FieldSpec:
+    info, resolved = _with_mutable_default(draft.info), draft.resolved
+    try:
+        column_type = column_type_for(resolved.base, info)
+    except Unsupported as error:
+        raise draft.refuse(f"{error}.") from None
+    generated = _is_identity(info, resolved, alone=alone)
+    nullable = resolved.nullable and not info.primary_key
+    if nullable and not info.has_default:
+        info = replace(info, default=None)
+    default_factory = info.default_factory
+    if info.primary_key and resolved.base is uuid.UUID and not info.has_default:
+        default_factory = uuid7
+    if info.default is None and not nullable and not generated:
+        raise draft.refuse(
+            "the default is None, but the annotation does not allow None.",
+            f"write {draft.name}: {getattr(resolved.base, '__name__', resolved.base)} | None",
+        )
+    return FieldSpec(
+        name=draft.name,
+        annotation=validated_annotation(resolved.full, resolved.base, nullable, info),
+        column=_column(draft, info, column_type, nullable=nullable, generated=generated),
+        info=info,
+        nullable=nullable,
+        generated="database" if generated else None,
+        default=MISSING if generated else info.default,
+        default_factory=default_factory,
+    )
+
+
+def _with_mutable_default(info: FieldInfo) -> FieldInfo:
+    if not isinstance(info.default, _MUTABLE):
+        return info
+    shared = info.default
+    return replace(info, default=MISSING, default_factory=lambda: copy.deepcopy(shared))
+
+
+def _is_identity(info: FieldInfo, resolved: Resolved, *, alone: bool) -> bool:
+    given = info.has_default and info.default is not None
+    return (
+        info.primary_key
+        and alone
+        and resolved.base is int
+        and info.foreign_key is None
+        and not given
+    )
+
+
+def _column(
+    draft: _Draft, info: FieldInfo, kind: TypeEngine[Any], *, nullable: bool, generated: bool
+) -> sa.Column[Any]:
+    name = check_identifier(info.column or draft.name, "column")
+    items: list[Any] = []
+    if info.foreign_key is not None:
+        items.append(sa.ForeignKey(_target(draft, info), ondelete=_on_delete(info)))
+    if generated:
+        items.append(sa.Identity())
+    default = _column_default(info, generated=generated)
+    return sa.Column(
+        name,
+        kind,
+        *items,
+        key=name,
+        primary_key=info.primary_key,
+        nullable=nullable,
+        unique=info.unique or None,
+        default=default,
+        server_default=sa.text(info.server_default) if info.server_default else None,
+        autoincrement=True if generated else False if info.primary_key else "auto",
+        comment=None,
+    )
+
+
+def _column_default(info: FieldInfo, *, generated: bool) -> Any:
+    if generated:
+        return None
+    if info.default_factory is not None:
+        factory = info.default_factory
+        return lambda: factory()
+    return None if info.default is MISSING else info.default
+
+
+def _on_delete(info: FieldInfo) -> str | None:
+    return None if info.on_delete == "restrict" else info.on_delete.replace("_", " ").upper()
+
+
+def _target(draft: _Draft, info: FieldInfo) -> str:
+    target = info.foreign_key
+    if isinstance(target, type):
+        spec = target.__dict__.get("__dataflow__")
+        if not isinstance(spec, ModelSpec):
+            raise draft.refuse(
+                f"foreign_key={target.__name__} is not a model yet.",
+                "decorate it first, or write the key as text: 'table.column'",
+            )
+        return f"{spec.table.name}.{spec.fields[spec.key[0]].column.name}"
+    if not isinstance(target, str) or target.count(".") != 1:
+        raise draft.refuse(
+            f"foreign_key={target!r} is not 'table.column'.", "for example foreign_key='users.id'"
+        )
+    return target
+
+
+def _added_fields(fields: Mapping[str, FieldSpec], options: ModelOptions) -> dict[str, FieldSpec]:
+    added: dict[str, FieldSpec] = {}
+    if options.timestamps:
+        added["created_at"] = _instant("created_at", default=utc_now)
+        added["updated_at"] = _instant("updated_at", default=utc_now, onupdate=utc_now)
+    if options.soft_delete:
+        added["deleted_at"] = _instant("deleted_at", nullable=True)
+    if options.versioned:
+        column = sa.Column("version", BIGINT, nullable=False, default=1, server_default="1")
+        added["version"] = FieldSpec("version", int, column, FieldInfo(), False, "dataflow", 1)
+    return {name: field for name, field in added.items() if name not in fields}
+
+
+def _instant(name: str, *, nullable: bool = False, **events: Any) -> FieldSpec:
+    column = sa.Column(name, UtcDateTime(), nullable=nullable, **events)
+    annotation = validated_annotation(dt.datetime, dt.datetime, nullable, FieldInfo())
+    return FieldSpec(
+        name,
+        annotation,
+        column,
+        FieldInfo(),
+        nullable,
+        "dataflow",
+        None if nullable else MISSING,
+        None if nullable else utc_now,
+    )
+
+
+def mapped_fields(mapper: Mapper[Any], hints: Hints) -> dict[str, FieldSpec]:
+    """Return the fields of a class that SQLAlchemy has mapped already."""
+    fields = {}
+    for name, prop in mapper._init_properties.items():  # noqa: SLF001 - public access configures mappers, too early
+        if isinstance(prop, ColumnProperty) and isinstance(prop.columns[0], sa.Column):
+            fields[name] = _mapped_field(mapper, hints, name, prop.columns[0])
+    by_column = {field.column: field for field in fields.values()}
+    return {by_column[c].name: by_column[c] for c in mapper.local_table.c if c in by_column}
+
+
+def _mapped_field(
+    mapper: Mapper[Any], hints: Hints, name: str, column: sa.Column[Any]
+) -> FieldSpec:
+    nullable = bool(column.nullable) and not column.primary_key
+    base = _python_type(column)
+    table: Any = mapper.local_table
+    identity = table.autoincrement_column is column and base is int
+    info = FieldInfo(
+        primary_key=column.primary_key,
+        unique=bool(column.unique),
+        max_length=getattr(column.type, "length", None) if base is str else None,
+        server_default="" if column.server_default is not None else None,
+    )
+    default, factory = _default_of(column)
+    if nullable and default is MISSING and factory is None:
+        default = None
+    return FieldSpec(
+        name=name,
+        annotation=validated_annotation(base, base, nullable, info),
+        column=column,
+        info=info,
+        nullable=nullable,
+        generated="database" if identity and factory is None and default is MISSING else None,
+        default=default,
+        default_factory=factory,
+    )
+
+
+def _python_type(column: sa.Column[Any]) -> Any:
+    if isinstance(column.type, sa.Enum) and column.type.enum_class is not None:
+        return column.type.enum_class
+    try:
+        kind = column.type.python_type
+    except NotImplementedError:
+        return Any
+    return Any if kind in (dict, list) else kind
+
+
+def _default_of(column: sa.Column[Any]) -> tuple[Any, Any]:
+    default: Any = column.default
+    if default is None or default.is_sequence or default.is_clause_element:
+        return MISSING, None
+    if default.is_callable:
+        call = default.arg
+        return MISSING, lambda: call(None)
+    return default.arg, None

@@ -1,0 +1,250 @@
+"""Column types that give the declared Python value back on every database.
+
+SQLAlchemy's ORM and the hot path both use the bind and result processors of these
+types, so a value has one stored form whoever writes it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+import json
+import re
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+from pydantic import TypeAdapter
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Dialect,
+    Integer,
+    Interval,
+    LargeBinary,
+    Numeric,
+    String,
+    Text,
+)
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from dataflow.errors import DataValueError
+
+__all__ = [
+    "BIGINT",
+    "BYTES",
+    "DECIMAL_COLLATION",
+    "EnumValue",
+    "ExactDecimal",
+    "JsonValue",
+    "Microseconds",
+    "UtcDateTime",
+    "utc_of",
+]
+
+Convert = Callable[[Any], Any]
+DECIMAL_COLLATION = "dataflow_decimal"
+BIGINT: TypeEngine[int] = BigInteger().with_variant(Integer(), "sqlite")
+BYTES: TypeEngine[bytes] = LargeBinary()
+_ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+
+
+def utc_of(value: dt.datetime) -> dt.datetime:
+    """Return the same instant in UTC; a naive value is taken as UTC."""
+    if value.tzinfo is None:
+        return value.replace(tzinfo=dt.UTC)
+    return value.astimezone(dt.UTC)
+
+
+class _Converted(TypeDecorator[Any]):
+    """A decorator whose two conversions are plain functions of the dialect.
+
+    The processors are the functions themselves, without a wrapper per call.
+    """
+
+    cache_ok = True
+    impl: Any = String
+
+    def to_driver(self, dialect: Dialect) -> Convert | None:
+        """Return the conversion of a non-null value for the driver, or None."""
+        raise NotImplementedError
+
+    def from_driver(self, dialect: Dialect) -> Convert | None:
+        """Return the conversion of a non-null value from the driver, or None."""
+        raise NotImplementedError
+
+    def bind_processor(self, dialect: Dialect) -> Convert | None:
+        return _null_safe(self.to_driver(dialect))
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Convert | None:
+        return _null_safe(self.from_driver(dialect))
+
+    def literal_processor(self, dialect: Dialect) -> Convert | None:
+        inner = self.impl_instance.dialect_impl(dialect).literal_processor(dialect)
+        convert = self.to_driver(dialect)
+        if inner is None or convert is None:
+            return inner
+        return lambda value: inner(convert(value))
+
+
+def _null_safe(convert: Convert | None) -> Convert | None:
+    if convert is None:
+        return None
+    return lambda value: None if value is None else convert(value)
+
+
+class UtcDateTime(_Converted):
+    """An instant: stored in UTC, aware when read.
+
+    PostgreSQL: `timestamptz`. SQLite: ISO text of fixed width with `+00:00`, which
+    sorts by time and which SQLite's date functions read.
+    """
+
+    impl = DateTime(timezone=True)
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name == "sqlite":
+            return dialect.type_descriptor(Text())
+        return dialect.type_descriptor(DateTime(timezone=True))
+
+    def to_driver(self, dialect: Dialect) -> Convert | None:
+        return _text_of_instant if dialect.name == "sqlite" else utc_of
+
+    def from_driver(self, dialect: Dialect) -> Convert | None:
+        return _instant_of_text if dialect.name == "sqlite" else None
+
+
+def _text_of_instant(value: dt.datetime) -> str:
+    return utc_of(value).isoformat(" ", "microseconds")
+
+
+def _instant_of_text(value: str) -> dt.datetime:
+    instant = dt.datetime.fromisoformat(value)
+    return instant if instant.tzinfo is not None else instant.replace(tzinfo=dt.UTC)
+
+
+class ExactDecimal(_Converted):
+    """A Decimal without rounding.
+
+    PostgreSQL: `numeric`. SQLite: text with a collation that compares by value,
+    because SQLite has no decimal type and doubles round.
+    """
+
+    impl = Numeric
+
+    def __init__(self, precision: int | None = None, scale: int | None = None) -> None:
+        super().__init__(precision, scale)
+        self.precision = precision
+        self.scale = scale
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name == "sqlite":
+            return dialect.type_descriptor(sqlite.TEXT(collation=DECIMAL_COLLATION))
+        return dialect.type_descriptor(Numeric(self.precision, self.scale))
+
+    def to_driver(self, dialect: Dialect) -> Convert | None:
+        return self._text_of_decimal if dialect.name == "sqlite" else None
+
+    def _text_of_decimal(self, value: Decimal) -> str:
+        if self.scale is not None:
+            value = Decimal(value).quantize(Decimal(1).scaleb(-self.scale))
+        return format(value, "f")
+
+    def from_driver(self, dialect: Dialect) -> Convert | None:
+        return _decimal_of if dialect.name == "sqlite" else None
+
+
+def _decimal_of(value: object) -> Decimal:
+    return Decimal(value if isinstance(value, str | int) else repr(value))
+
+
+class Microseconds(_Converted):
+    """A timedelta. PostgreSQL: `interval`. SQLite: whole microseconds."""
+
+    impl = Interval
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name == "sqlite":
+            return dialect.type_descriptor(Integer())
+        return dialect.type_descriptor(Interval())
+
+    def to_driver(self, dialect: Dialect) -> Convert | None:
+        return _microseconds_of if dialect.name == "sqlite" else None
+
+    def from_driver(self, dialect: Dialect) -> Convert | None:
+        return _timedelta_of if dialect.name == "sqlite" else None
+
+
+def _microseconds_of(value: dt.timedelta) -> int:
+    return value // dt.timedelta(microseconds=1)
+
+
+def _timedelta_of(value: int) -> dt.timedelta:
+    return dt.timedelta(microseconds=value)
+
+
+class EnumValue(_Converted):
+    """An Enum member, stored as its value (text or whole number)."""
+
+    impl = Text
+
+    def __init__(self, members: type[enum.Enum]) -> None:
+        super().__init__()
+        self.members = members
+        self.numeric = all(isinstance(member.value, int) for member in members)
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(BigInteger() if self.numeric else Text())
+
+    def to_driver(self, dialect: Dialect) -> Convert | None:
+        members = self.members
+        return lambda value: (value if isinstance(value, members) else members(value)).value
+
+    def from_driver(self, dialect: Dialect) -> Convert | None:
+        return self.members
+
+
+class JsonValue(_Converted):
+    """A JSON document; JSONB on PostgreSQL, text on SQLite.
+
+    Args:
+        annotation: The declared type; documents are read back into it.
+    """
+
+    impl = JSON
+
+    def __init__(self, annotation: Any = Any) -> None:
+        super().__init__()
+        self.annotation = annotation
+        plain = annotation in (dict, list, Any)
+        self._adapter: TypeAdapter[Any] | None = None if plain else TypeAdapter(annotation)
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(JSONB(none_as_null=True))
+        if dialect.name == "sqlite":  # a column called JSON has numeric affinity there
+            return dialect.type_descriptor(Text())
+        return dialect.type_descriptor(JSON(none_as_null=True))
+
+    def to_driver(self, dialect: Dialect) -> Convert | None:
+        adapter = self._adapter
+        if adapter is None:
+            return _json_text
+        return lambda value: _json_text(adapter.dump_python(value, mode="json"))
+
+    def from_driver(self, dialect: Dialect) -> Convert | None:
+        return json.loads if self._adapter is None else self._adapter.validate_json
+
+
+def _json_text(value: object) -> str:
+    try:
+        text = json.dumps(value, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
+        text.encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise DataValueError(detail=f"not a JSON document: {error}") from error
+    if _ESCAPED_NUL.search(text):
+        raise DataValueError(detail="JSON text cannot hold the character U+0000")
+    return text

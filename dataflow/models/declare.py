@@ -1,0 +1,243 @@
+"""From a decorated class to its `ModelSpec` and mapped table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields as dataclass_fields
+from dataclasses import replace
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapper, registry
+
+from dataflow.errors import OptionError, did_you_mean
+from dataflow.models.base import Model
+from dataflow.models.columns import mapped_fields, plain_fields
+from dataflow.models.fields import MISSING
+from dataflow.models.hints import Hints
+from dataflow.models.naming import check_identifier, index_name, table_name
+from dataflow.models.relationships import link_property, plain_links
+from dataflow.models.spec import FieldSpec, ModelOptions, ModelSpec, RelationshipSpec
+
+__all__ = ["CheckTable", "Lookup", "declare_model", "spec_of_mapped"]
+
+Lookup = Callable[[str], type]
+CheckTable = Callable[[str, type, str], None]
+_OPTION_NAMES = tuple(item.name for item in dataclass_fields(ModelOptions))
+
+
+def declare_model(
+    model: type,
+    mapping: registry,
+    lookup: Lookup,
+    options: Mapping[str, Any],
+    hints: Hints,
+    check_table: CheckTable,
+) -> ModelSpec:
+    """Map a class and return its specification; the class itself stays the same object.
+
+    Args:
+        model: A plain annotated class, or one that is SQLAlchemy-declarative.
+        mapping: The registry whose metadata takes the table.
+        lookup: Finds the class of another model by name, when a link is first used.
+        options: Keywords of `@db.model(...)`; they win over `__dataflow__`.
+        hints: Resolves the class's annotations.
+        check_table: Called with table name, class and place before the table is made;
+            raises when the name is taken.
+
+    Raises:
+        AnnotationError: For a field that no column can hold.
+        OptionError: For an unknown option or one of the wrong shape.
+        IdentifierError: For a table or column name that is not portable.
+    """
+    chosen = _options_of(model, options)
+    if isinstance(sa.inspect(model, raiseerr=False), Mapper) and "__mapper__" in vars(model):
+        check_table(sa.inspect(model).local_table.fullname, model, hints.location)
+        return spec_of_mapped(model, chosen, hints)
+    _refuse_inheritance(model)
+    if hints.is_declarative():
+        if not hasattr(model, "__tablename__"):
+            model.__tablename__ = chosen.table or table_name(model.__name__)  # type: ignore[attr-defined]  # read by SQLAlchemy
+        check_table(model.__tablename__, model, hints.location)  # type: ignore[attr-defined]  # likewise
+        mapping.mapped(model)
+        return spec_of_mapped(model, chosen, hints)
+    name = chosen.table or getattr(model, "__tablename__", None) or table_name(model.__name__)
+    check_table(check_identifier(name, "table"), model, hints.location)
+    return _declare_plain(model, name, mapping, lookup, chosen, hints)
+
+
+def _options_of(model: type, given: Mapping[str, Any]) -> ModelOptions:
+    declared = model.__dict__.get("__dataflow__", {})
+    if isinstance(declared, ModelSpec):
+        raise OptionError(
+            model=model.__name__, problem="the class is a model of a DataFlow already."
+        )
+    if not isinstance(declared, Mapping):
+        raise OptionError(model=model.__name__, problem="__dataflow__ must be a dict of options.")
+    merged = {**declared, **given}
+    for name in merged:
+        if name not in _OPTION_NAMES:
+            raise OptionError(
+                model=model.__name__,
+                problem=f"there is no option {name!r}.",
+                advise=did_you_mean(name, _OPTION_NAMES),
+            )
+    for name in ("indexes", "unique_together"):
+        merged[name] = _name_sets(model.__name__, name, merged.get(name, ()))
+    return ModelOptions(**merged)
+
+
+def _name_sets(model: str, option: str, value: Any) -> tuple[tuple[str, ...], ...]:
+    try:
+        return tuple((item,) if isinstance(item, str) else tuple(item) for item in value)
+    except TypeError:
+        raise OptionError(
+            model=model, problem=f"{option} must be a list of field names or of lists of them."
+        ) from None
+
+
+def _refuse_inheritance(model: type) -> None:
+    for base in model.__mro__[1:]:
+        if isinstance(base.__dict__.get("__dataflow__"), ModelSpec):
+            raise OptionError(
+                model=model.__name__,
+                problem=f"it inherits from the model {base.__name__!r}.",
+                advise="put the common fields into a plain class and let both models inherit that",
+            )
+
+
+def _declare_plain(
+    model: type,
+    name: str,
+    mapping: registry,
+    lookup: Lookup,
+    options: ModelOptions,
+    hints: Hints,
+) -> ModelSpec:
+    links = plain_links(model, hints)
+    fields = plain_fields(model, hints, options, skip=links)
+    table = _table_of(name, mapping.metadata, fields, options, model.__name__)
+    properties: dict[str, Any] = {
+        field.name: table.c[field.column.name] for field in fields.values()
+    }
+    properties |= {link.name: link_property(model, link, lookup, fields) for link in links.values()}
+    for field in [*fields, *links]:
+        if field in vars(model):
+            delattr(model, field)
+    _add_methods(model, fields)
+    mapping.map_imperatively(model, table, properties=properties)
+    return _spec(model, table, fields, links, options, hints)
+
+
+def _table_of(
+    name: str,
+    metadata: sa.MetaData,
+    fields: Mapping[str, FieldSpec],
+    options: ModelOptions,
+    model: str,
+) -> sa.Table:
+    columns = {field.name: field.column for field in fields.values()}
+    extra: list[sa.schema.SchemaItem] = []
+    for names in options.unique_together:
+        chosen = _columns_named(model, names, columns)
+        extra.append(sa.UniqueConstraint(*chosen, name=index_name("uq", name, tuple(chosen))))
+    for names in options.indexes:
+        chosen = _columns_named(model, names, columns)
+        extra.append(sa.Index(index_name("ix", name, tuple(chosen)), *chosen))
+    for field in fields.values():
+        if field.info.index:
+            extra.append(sa.Index(index_name("ix", name, (field.column.name,)), field.column.name))
+    return sa.Table(name, metadata, *columns.values(), *extra, sqlite_autoincrement=True)
+
+
+def _columns_named(
+    model: str, names: tuple[str, ...], columns: Mapping[str, sa.Column[Any]]
+) -> list[str]:
+    for name in names:
+        if name not in columns:
+            raise OptionError(
+                model=model,
+                problem=f"an index names the field {name!r}, which does not exist.",
+                advise=did_you_mean(name, columns),
+            )
+    return [columns[name].name for name in names]
+
+
+def spec_of_mapped(model: type, options: ModelOptions, hints: Hints) -> ModelSpec:
+    """Return the specification of a class that SQLAlchemy has mapped."""
+    mapper: Mapper[Any] = sa.inspect(model)
+    table = mapper.local_table
+    if not isinstance(table, sa.Table):
+        raise OptionError(model=model.__name__, problem="the class is not mapped to one table.")
+    fields = mapped_fields(mapper, hints)
+    links = {
+        key: RelationshipSpec(key, _target_name(link.argument), bool(link.uselist))
+        for key, link in mapper._init_properties.items()  # noqa: SLF001 - public access configures mappers, too early
+        if isinstance(link, sa.orm.RelationshipProperty)
+    }
+    return _spec(model, table, fields, links, replace(options, timestamps=False), hints)
+
+
+def _target_name(argument: Any) -> str:
+    return str(getattr(argument, "__name__", argument))
+
+
+def _spec(
+    model: type,
+    table: sa.Table,
+    fields: Mapping[str, FieldSpec],
+    links: Mapping[str, RelationshipSpec],
+    options: ModelOptions,
+    hints: Hints,
+) -> ModelSpec:
+    spec = ModelSpec(
+        name=model.__name__,
+        model=model,
+        table=table,
+        fields=dict(fields),
+        key=tuple(name for name in fields if fields[name].column.primary_key),
+        relationships=dict(links),
+        options=options,
+        location=hints.location,
+    )
+    model.__dataflow__ = spec  # type: ignore[attr-defined]  # the one dunder of a decorated class
+    return spec
+
+
+def _add_methods(model: type, fields: Mapping[str, FieldSpec]) -> None:
+    """Give a plain class a keyword constructor and a repr, unless it has its own."""
+    own = {name for base in model.__mro__[:-1] if base is not Model for name in vars(base)}
+    if "__init__" not in own:
+        model.__init__ = _constructor(fields)  # type: ignore[misc]  # a class without a constructor gets one
+    if "__repr__" not in own:
+        model.__repr__ = _repr_of(fields)  # type: ignore[method-assign,assignment]  # likewise
+
+
+def _constructor(fields: Mapping[str, FieldSpec]) -> Callable[..., None]:
+    given = [item for item in fields.values() if item.generated is None]
+
+    def __init__(self: Any, **values: Any) -> None:  # noqa: N807 - becomes the class's method
+        for name in values:
+            if not hasattr(type(self), name):
+                msg = f"{type(self).__name__}() has no field {name!r}: "
+                raise TypeError(msg + did_you_mean(name, fields))
+        for item in given:
+            if item.name not in values and item.default_factory is not None:
+                values[item.name] = item.default_factory()
+            elif item.name not in values and item.default is not MISSING:
+                values[item.name] = item.default
+        for name, value in values.items():
+            setattr(self, name, value)
+
+    return __init__
+
+
+def _repr_of(fields: Mapping[str, FieldSpec]) -> Callable[[Any], str]:
+    shown = [item.name for item in fields.values() if not item.info.secret]
+
+    def __repr__(self: Any) -> str:  # noqa: N807 - becomes the class's method
+        state = vars(self)
+        values = ", ".join(f"{name}={state[name]!r}" for name in shown if name in state)
+        return f"{type(self).__name__}({values})"
+
+    return __repr__

@@ -1,0 +1,31 @@
+"""Models of tables that exist already."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Table
+from sqlalchemy.orm import registry
+
+from dataflow.errors import OptionError
+from dataflow.models.declare import spec_of_mapped
+from dataflow.models.hints import Hints
+from dataflow.models.naming import class_name
+from dataflow.models.spec import ModelOptions, ModelSpec
+
+__all__ = ["model_for_table"]
+
+
+def model_for_table(table: Table, mapping: registry) -> ModelSpec:
+    """Return the specification of a new class mapped to a reflected table.
+
+    Raises:
+        OptionError: If the table has no primary key.
+    """
+    name = class_name(table.name)
+    if not table.primary_key.columns:
+        raise OptionError(model=name, problem=f"table {table.name!r} has no primary key.")
+    model: Any = type(name, (), {"__module__": "dataflow.reflected"})
+    mapping.map_imperatively(model, table)
+    hints = Hints(model, {}, {}, f"table {table.name}")
+    return spec_of_mapped(model, ModelOptions(timestamps=False), hints)

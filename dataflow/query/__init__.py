@@ -1,0 +1,1 @@
+"""Filters, sorts and cursors, turned into SQLAlchemy expressions; pure, no I/O."""

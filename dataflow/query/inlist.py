@@ -1,0 +1,67 @@
+"""Membership in a list of any length as one parameter, in each database's words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+__all__ = ["InList", "ListOf"]
+
+
+class ListOf(TypeDecorator[Any]):
+    """A list parameter: an array on PostgreSQL, JSON text elsewhere."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def __init__(self, item: TypeEngine[Any]) -> None:
+        """Keep the type of the items."""
+        super().__init__()
+        self.item = item
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> TypeEngine[Any]:
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(ARRAY(self.item.dialect_impl(dialect)))
+        return dialect.type_descriptor(sa.Text())
+
+    def bind_processor(self, dialect: sa.Dialect) -> Callable[[Any], Any]:
+        item = self.item.dialect_impl(dialect).bind_processor(dialect)
+        if isinstance(self.item, TypeDecorator):
+            item = self.item.bind_processor(dialect)
+        pack: Callable[[Any], Any] = list if dialect.name == "postgresql" else json.dumps
+        if item is None:
+            return lambda values: pack(list(values))
+        return lambda values: pack([item(value) for value in values])
+
+
+class InList(sa.ColumnElement[bool]):
+    """`column IN (values)` with all values in one parameter."""
+
+    inherit_cache = False
+    type = sa.Boolean()
+
+    def __init__(self, column: sa.ColumnElement[Any], name: str) -> None:
+        """Compare a column with the list bound under `name`."""
+        self.column = column
+        self.values: sa.BindParameter[Any] = sa.bindparam(name, type_=ListOf(column.type))
+
+
+@compiles(InList)
+def _compile_json(element: InList, compiler: SQLCompiler, **options: Any) -> str:
+    column = compiler.process(element.column, **options)
+    values = compiler.process(element.values, **options)
+    return f"{column} IN (SELECT value FROM json_each({values}))"
+
+
+@compiles(InList, "postgresql")
+def _compile_array(element: InList, compiler: SQLCompiler, **options: Any) -> str:
+    column = compiler.process(element.column, **options)
+    values = compiler.process(element.values, **options)
+    return f"{column} = ANY ({values})"

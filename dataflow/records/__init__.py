@@ -1,0 +1,1 @@
+"""The nine verbs, once: dictionaries in, dictionaries out."""

@@ -1,0 +1,32 @@
+"""What a list call asks for, checked and hashable."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from dataflow.query.filters import EMPTY, Filter
+from dataflow.query.sort import Sort
+
+__all__ = ["ListRequest"]
+
+
+class ListRequest(NamedTuple):
+    """One list call.
+
+    Attributes:
+        limit: Records per page; None: all.
+        after: The cursor of the previous page.
+        fields: Names of the fields to return; None: all.
+        include: Names of links to load, dotted for links of links.
+        count: Whether to count all matches too.
+    """
+
+    where: Filter = EMPTY
+    sort: Sort = ()
+    limit: int | None = 100
+    offset: int = 0
+    after: str | None = None
+    fields: tuple[str, ...] | None = None
+    include: tuple[str, ...] = ()
+    count: bool = False
+    include_deleted: bool = False

@@ -1,0 +1,104 @@
+"""Compiled statements: SQL text, the order of its parameters, and how to read its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+__all__ = ["Prepared", "RowReader", "bind_processor", "prepare", "result_processor"]
+
+Convert = Callable[[Any], Any]
+
+
+def bind_processor(kind: TypeEngine[Any], dialect: sa.Dialect) -> Convert | None:
+    """Return the conversion of values of a type for the driver, or None."""
+    if isinstance(kind, TypeDecorator):
+        return kind.bind_processor(dialect)
+    return kind.dialect_impl(dialect).bind_processor(dialect)
+
+
+def result_processor(kind: TypeEngine[Any], dialect: sa.Dialect) -> Convert | None:
+    """Return the conversion of values of a type from the driver, or None."""
+    if isinstance(kind, TypeDecorator):
+        return kind.result_processor(dialect, None)
+    return kind.dialect_impl(dialect).result_processor(dialect, None)
+
+
+class RowReader:
+    """Turns driver rows into dictionaries with values of the declared types."""
+
+    __slots__ = ("_converted", "names")
+
+    def __init__(self, columns: Sequence[tuple[str, TypeEngine[Any]]], dialect: sa.Dialect) -> None:
+        """Find the conversions that each column needs."""
+        self.names = tuple(name for name, _ in columns)
+        found = ((name, result_processor(kind, dialect)) for name, kind in columns)
+        self._converted = tuple((name, convert) for name, convert in found if convert is not None)
+
+    def one(self, row: Any) -> dict[str, Any]:
+        """Return one row as a dictionary."""
+        record = dict(zip(self.names, row, strict=False))
+        for name, convert in self._converted:
+            record[name] = convert(record[name])
+        return record
+
+    def many(self, rows: Sequence[Any]) -> list[dict[str, Any]]:
+        """Return rows as dictionaries, in order."""
+        names = self.names
+        records = [dict(zip(names, row, strict=False)) for row in rows]
+        for name, convert in self._converted:
+            for record in records:
+                record[name] = convert(record[name])
+        return records
+
+
+class Prepared:
+    """A statement compiled once for a shape."""
+
+    __slots__ = ("_binds", "reader", "sql")
+
+    def __init__(
+        self, sql: str, binds: tuple[tuple[str, Convert | None, Any], ...], reader: RowReader | None
+    ) -> None:
+        """Keep the text and `(name, conversion, constant)` of each parameter."""
+        self.sql = sql
+        self._binds = binds
+        self.reader = reader
+
+    def args(self, values: Mapping[str, Any]) -> list[Any]:
+        """Return the driver's arguments for values by parameter name."""
+        return [
+            (values[name] if convert is None else convert(values[name]))
+            if constant is _GIVEN
+            else constant
+            for name, convert, constant in self._binds
+        ]
+
+
+_GIVEN: Any = object()
+
+
+def prepare(
+    statement: Any, dialect: sa.Dialect, columns: Sequence[tuple[str, TypeEngine[Any]]] = ()
+) -> Prepared:
+    """Compile a statement.
+
+    Args:
+        statement: A SQLAlchemy Core statement; unbound parameters are filled per call.
+        columns: Name and type of each column that it returns, in order.
+    """
+    compiled: Any = statement.compile(dialect=dialect)
+    binds = []
+    for name in compiled.positiontup or ():
+        bind = compiled.binds[name]
+        convert = bind_processor(bind.type, dialect)
+        constant = _GIVEN
+        if not bind.required:
+            value = bind.effective_value
+            constant = value if convert is None else convert(value)
+        binds.append((bind.key, convert, constant))
+    reader = RowReader(columns, dialect) if columns else None
+    return Prepared(compiled.string, tuple(binds), reader)

@@ -1,0 +1,129 @@
+"""Links, loaded on request with one statement per link, however many records."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import sqlalchemy as sa
+
+from dataflow.errors import FilterError, OptionError, UnknownFieldError
+from dataflow.models.spec import ModelSpec
+from dataflow.query.filters import Filter
+from dataflow.records.listing import ListRequest
+
+__all__ = ["Related", "parse_names"]
+
+
+class _Listing(Protocol):
+    spec: ModelSpec
+
+    def where(self, filter: Any, at: str | None = None) -> Filter: ...  # noqa: A002 - the word users write
+
+    async def list(self, request: ListRequest) -> dict[str, Any]: ...
+
+
+class _Join(NamedTuple):
+    """How a link is followed: equal values of two fields."""
+
+    here: str
+    there: str
+    many: bool
+    store: Any
+
+
+def parse_names(value: Any, what: str, at: str | None = None) -> tuple[str, ...] | None:
+    """Return a list of names as a tuple; a single text is a list of one.
+
+    Raises:
+        FilterError: If it is anything else.
+    """
+    if value is None:
+        return None
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise FilterError(problem=f"{what} must be a list of names, not {value!r}.", at=at)
+    return tuple(names)
+
+
+class Related:
+    """Loads the links of one model's records."""
+
+    def __init__(self, spec: ModelSpec, stores: Callable[[str], Any]) -> None:
+        """Keep the model and the way to other models' stores."""
+        self._spec = spec
+        self._stores = stores
+        self._joins: dict[str, _Join] = {}
+
+    def check(self, include: Iterable[str], at: str | None = None) -> None:
+        """Check names of links, dotted ones too.
+
+        Raises:
+            UnknownFieldError: For a link that the model lacks.
+        """
+        for path in include:
+            name, _, rest = path.partition(".")
+            if name not in self._spec.relationships:
+                raise UnknownFieldError(
+                    name=name, model=self._spec.name, known=self._spec.link_names, at=at
+                )
+            if rest:
+                self._join(name).store.related.check([rest], at)
+
+    def with_keys(self, fields: Sequence[str], include: Sequence[str]) -> tuple[str, ...]:
+        """Return the fields and those that following the links needs."""
+        needed = (self._join(path.partition(".")[0]).here for path in include)
+        return tuple(dict.fromkeys((*fields, *needed)))
+
+    async def load(self, records: Sequence[dict[str, Any]], include: Sequence[str]) -> None:
+        """Put the linked records into each record, under the link's name."""
+        nested: dict[str, list[str]] = defaultdict(list)
+        for path in include:
+            name, _, rest = path.partition(".")
+            nested[name] += [rest] if rest else []
+        for name, deeper in nested.items():
+            await self._load_one(records, name, tuple(deeper))
+
+    async def _load_one(
+        self, records: Sequence[dict[str, Any]], name: str, deeper: tuple[str, ...]
+    ) -> None:
+        join = self._join(name)
+        keys = list(dict.fromkeys(r[join.here] for r in records if r[join.here] is not None))
+        groups: dict[Any, list[dict[str, Any]]] = defaultdict(list)
+        if keys:
+            store: _Listing = join.store
+            where = store.where({join.there: {"$in": keys}})
+            page = await store.list(ListRequest(where=where, limit=None, include=deeper))
+            for found in page["records"]:
+                groups[found[join.there]].append(found)
+        for record in records:
+            matches = groups.get(record[join.here], [])
+            record[name] = list(matches) if join.many else next(iter(matches), None)
+
+    def _join(self, name: str) -> _Join:
+        join = self._joins.get(name)
+        if join is None:
+            join = self._joins[name] = self._find_join(name)
+        return join
+
+    def _find_join(self, name: str) -> _Join:
+        try:
+            link: Any = sa.inspect(self._spec.model).relationships[name]
+        except sa.exc.ArgumentError as error:
+            raise OptionError(
+                model=self._spec.name,
+                problem=f"the link {name!r} cannot be followed: {error}",
+                advise="declare the foreign key: author_id: int = Field(foreign_key='users.id')",
+            ) from None
+        if link.secondary is not None or len(link.local_remote_pairs) != 1:
+            raise OptionError(
+                model=self._spec.name,
+                problem=f"the link {name!r} joins more than one pair of columns.",
+                advise="include links with one foreign key column",
+            )
+        ((local, remote),) = link.local_remote_pairs
+        store = self._stores(link.mapper.class_.__name__)
+        here = next(f.name for f in self._spec.fields.values() if f.column is local)
+        there = next(f.name for f in store.spec.fields.values() if f.column is remote)
+        return _Join(here, there, bool(link.uselist), store)

@@ -1,0 +1,147 @@
+"""Requests that nodes and verbs share: checked once, the same for both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dataflow.errors import ParameterError, UnfilteredWriteError
+from dataflow.models.spec import ModelSpec
+from dataflow.query.filters import EMPTY, Filter
+from dataflow.query.sort import parse_sort
+from dataflow.records.listing import ListRequest
+from dataflow.records.related import parse_names
+from dataflow.records.store import Store
+
+__all__ = [
+    "check_bulk_create",
+    "conflict_fields",
+    "field_names",
+    "link_names",
+    "list_request",
+    "where_many",
+    "where_some",
+]
+
+
+def field_names(spec: ModelSpec, names: Any, what: str = "fields") -> tuple[str, ...] | None:
+    """Return names of fields, checked against the model; None stays None."""
+    parsed = parse_names(names, what)
+    for name in parsed or ():
+        spec.field(name)
+    return parsed
+
+
+def link_names(store: Store, names: Any) -> tuple[str, ...]:
+    """Return names of links, checked against the model."""
+    parsed = parse_names(names, "include") or ()
+    store.related.check(parsed)
+    return parsed
+
+
+def list_request(store: Store, options: Mapping[str, Any]) -> ListRequest:
+    """Return the checked request that a list call's options mean.
+
+    Raises:
+        ParameterError: For a limit below 1 or an offset below 0.
+    """
+    limit, offset = options.get("limit", 100), options.get("offset") or 0
+    _check_count("limit", limit, least=1, advise="limit=None returns all records")
+    _check_count("offset", offset, least=0)
+    return ListRequest(
+        where=store.where(options.get("filter")),
+        sort=parse_sort(store.spec, options.get("sort")),
+        limit=limit,
+        offset=offset,
+        after=options.get("after"),
+        fields=field_names(store.spec, options.get("fields")),
+        include=link_names(store, options.get("include")),
+        count=bool(options.get("count")),
+        include_deleted=bool(options.get("include_deleted")),
+    )
+
+
+def _check_count(name: str, value: Any, *, least: int, advise: str | None = None) -> None:
+    if value is None:
+        return
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value < 2**63:
+        raise ParameterError(
+            problem=f"{name} must be a whole number from {least} (got {value!r}).", advise=advise
+        )
+
+
+def where_some(store: Store, filter: Any, verb: str) -> Filter:  # noqa: A002 - the word users write
+    """Return the filter of a write, which must not be empty.
+
+    Raises:
+        UnfilteredWriteError: If it matches everything.
+    """
+    where = store.where(filter)
+    if not where.shape:
+        raise UnfilteredWriteError(verb=verb, model=store.spec.name)
+    return where
+
+
+def where_many(store: Store, options: Mapping[str, Any], verb: str) -> Filter:
+    """Return the filter that `filter`, `ids` and `all` of a bulk write mean.
+
+    Raises:
+        UnfilteredWriteError: If nothing is chosen and `all` is not True.
+    """
+    ids, given = options.get("ids"), options.get("filter")
+    if ids is not None and given is not None:
+        raise ParameterError(problem=f"{verb} takes ids or a filter, not both.")
+    if ids is not None:
+        return _where_ids(store, ids)
+    if options.get("all") is True and not given:
+        return EMPTY
+    return where_some(store, given, verb)
+
+
+def _where_ids(store: Store, ids: Sequence[Any]) -> Filter:
+    key = store.spec.key
+    if len(key) == 1:
+        return store.where({key[0]: {"$in": ids}})
+    keys = [dict(zip(key, i, strict=True)) if isinstance(i, tuple | list) else i for i in ids]
+    return store.where({"$or": keys} if keys else {key[0]: {"$in": []}})
+
+
+def check_bulk_create(spec: ModelSpec, options: Mapping[str, Any]) -> None:
+    """Check that the options of a bulk create go together.
+
+    Raises:
+        ParameterError: Naming the option.
+    """
+    _check_choice(options, "on_conflict", ("error", "skip"))
+    _check_choice(options, "on_error", ("abort", "collect"))
+    _check_choice(options, "returning", (None, "ids", "records"))
+    _check_count("batch_size", options.get("batch_size"), least=1)
+    if options.get("returning") and options.get("on_conflict") == "skip":
+        raise ParameterError(problem="returning cannot be combined with on_conflict='skip'.")
+    if options.get("returning") == "records" and len(spec.key) > 1:
+        raise ParameterError(problem="returning='records' needs a single primary key.")
+
+
+def _check_choice(options: Mapping[str, Any], name: str, choices: tuple[Any, ...]) -> None:
+    if name in options and options[name] not in choices:
+        shown = ", ".join(map(repr, choices))
+        raise ParameterError(problem=f"{name} must be one of {shown} (got {options[name]!r}).")
+
+
+def conflict_fields(spec: ModelSpec, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a bulk upsert's options with checked tuples of names.
+
+    Raises:
+        ParameterError: If `conflict_on` is not unique.
+    """
+    _check_choice(options, "on_conflict", ("update", "ignore"))
+    _check_count("batch_size", options.get("batch_size"), least=1)
+    chosen = field_names(spec, options.get("conflict_on"), "conflict_on")
+    if chosen is not None and set(chosen) not in [set(names) for names in spec.unique_sets]:
+        sets = ", ".join(" + ".join(names) for names in spec.unique_sets)
+        raise ParameterError(
+            problem=f"conflict_on={list(chosen)} is not unique.",
+            advise=f"unique fields of {spec.name!r} are: {sets}",
+        )
+    update = field_names(spec, options.get("update_fields"), "update_fields")
+    return {**options, "conflict_on": chosen, "update_fields": update}

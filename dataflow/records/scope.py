@@ -1,0 +1,66 @@
+"""What every statement of every verb carries: soft delete, versions, timestamps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from dataflow.errors import AppendOnlyError
+from dataflow.models.columns import utc_now
+from dataflow.models.spec import ModelSpec
+
+__all__ = ["Scope"]
+
+
+class Scope:
+    """The rules of one model that no caller can forget."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        """Find the columns that the model's options maintain."""
+        self._spec = spec
+        self._name = spec.name
+        self._append_only = spec.options.append_only
+        fields = spec.fields
+        own = {name: field for name, field in fields.items() if field.generated == "dataflow"}
+        self.live = fields["deleted_at"].column if spec.options.soft_delete else None
+        self.version = fields["version"].column if spec.options.versioned else None
+        self._created = tuple(name for name in ("created_at", "updated_at") if name in own)
+        self._updated = tuple(name for name in ("updated_at",) if name in own)
+
+    def visible(self, *, include_deleted: bool = False) -> sa.ColumnElement[bool] | None:
+        """Return the condition that hides deleted records, or None."""
+        if self.live is None or include_deleted:
+            return None
+        return self.live.is_(None)
+
+    def created(self) -> dict[str, Any]:
+        """Return the values that a new record gets where the caller gives none."""
+        now = utc_now()
+        values: dict[str, Any] = dict.fromkeys(self._created, now)
+        if self.version is not None:
+            values["version"] = 1
+        if self.live is not None:
+            values["deleted_at"] = None
+        return values
+
+    def updated(self) -> dict[str, Any]:
+        """Return the values that a changed record gets where the caller gives none."""
+        now = utc_now()
+        return dict.fromkeys(self._updated, now)
+
+    def increments(self) -> Mapping[str, Any]:
+        """Return assignments computed by the database, by column name."""
+        if self.version is None:
+            return {}
+        return {self.version.name: self.version + 1}
+
+    def refuse_change(self, verb: str) -> None:
+        """Refuse updates and deletes of append-only models.
+
+        Raises:
+            AppendOnlyError: Naming the verb.
+        """
+        if self._append_only:
+            raise AppendOnlyError(model=self._name, verb=verb)

@@ -1,0 +1,64 @@
+"""Input of bulk verbs: lists, iterables, asynchronous iterables and Arrow streams."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+from dataflow.errors import MissingExtraError, ParameterError
+
+__all__ = ["batches"]
+
+
+async def batches(data: Any, size: int) -> AsyncIterator[list[Any]]:
+    """Yield the records in lists of at most `size`, never holding more.
+
+    Raises:
+        ParameterError: If it is not an iterable of dictionaries.
+        MissingExtraError: For an Arrow stream without pyarrow.
+    """
+    if isinstance(data, AsyncIterable):
+        async for batch in _async_batches(data, size):
+            yield batch
+        return
+    for batch in _sync_batches(_rows(data, size), size):
+        yield batch
+
+
+def _rows(data: Any, size: int) -> Iterable[Any]:
+    if hasattr(data, "__arrow_c_stream__"):
+        return _arrow_rows(data, size)
+    if isinstance(data, Mapping | str | bytes) or not isinstance(data, Iterable):
+        raise ParameterError(
+            problem=f"data must be a list or another iterable of dicts, not {type(data).__name__}."
+        )
+    return data
+
+
+def _sync_batches(rows: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    iterator = iter(rows)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+async def _async_batches(rows: AsyncIterable[Any], size: int) -> AsyncIterator[list[Any]]:
+    batch: list[Any] = []
+    async for row in rows:
+        batch.append(row)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _arrow_rows(data: Any, size: int) -> Iterator[Any]:
+    if importlib.util.find_spec("pyarrow") is None:
+        raise MissingExtraError(feature="reading an Arrow stream", extra="arrow")
+    arrow: Any = importlib.import_module("pyarrow")
+    for chunk in arrow.RecordBatchReader.from_stream(data):
+        for start in range(0, chunk.num_rows, size):
+            yield from chunk.slice(start, size).to_pylist()

@@ -1,0 +1,173 @@
+"""Validation of records by pydantic, once, at the edge; the driver sees typed values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Annotated, Any, NotRequired, Required
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from typing_extensions import TypedDict
+
+from dataflow.errors import RecordValidationError, did_you_mean
+from dataflow.models.fields import MISSING
+from dataflow.models.spec import FieldSpec, ModelSpec
+
+__all__ = ["Problem", "Validator"]
+
+Problem = tuple[int | None, str, str, Any]
+_SETTINGS = ConfigDict(
+    extra="forbid", allow_inf_nan=False, hide_input_in_errors=True, arbitrary_types_allowed=True
+)
+_MASK = "***"
+
+
+class Validator:
+    """The pydantic adapters of one model, built at first use."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        """Keep the model; adapters cost milliseconds and are built when needed."""
+        self.spec = spec
+        self._fields: dict[str, TypeAdapter[Any]] = {}
+
+    @cached_property
+    def _create_type(self) -> Any:
+        hints = {name: _create_hint(field) for name, field in self.spec.fields.items()}
+        return with_config(_SETTINGS)(TypedDict(self.spec.name, hints))  # type: ignore[operator]  # built from data
+
+    @cached_property
+    def _update_type(self) -> Any:
+        hints = {name: NotRequired[field.annotation] for name, field in self.spec.fields.items()}
+        return with_config(_SETTINGS)(TypedDict(self.spec.name, hints))  # type: ignore[operator]  # built from data
+
+    @cached_property
+    def _create(self) -> TypeAdapter[dict[str, Any]]:
+        return TypeAdapter(self._create_type)
+
+    @cached_property
+    def _create_many(self) -> TypeAdapter[list[dict[str, Any]]]:
+        return TypeAdapter(list[self._create_type])  # type: ignore[name-defined]  # built from data
+
+    @cached_property
+    def _update(self) -> TypeAdapter[dict[str, Any]]:
+        return TypeAdapter(self._update_type)
+
+    @cached_property
+    def _update_many(self) -> TypeAdapter[list[dict[str, Any]]]:
+        return TypeAdapter(list[self._update_type])  # type: ignore[name-defined]  # built from data
+
+    def record(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a new record's values with defaults filled in.
+
+        Raises:
+            RecordValidationError: Naming every field that does not fit.
+        """
+        try:
+            return self._create.validate_python(values)
+        except ValidationError as error:
+            raise self._refusal(self._problems(error, many=False)) from None
+
+    def changes(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the values of an update; only given fields.
+
+        Raises:
+            RecordValidationError: Naming every field that does not fit.
+        """
+        try:
+            return self._update.validate_python(values)
+        except ValidationError as error:
+            raise self._refusal(self._problems(error, many=False)) from None
+
+    def value(self, field: FieldSpec, value: Any) -> Any:
+        """Return one value in its field's type.
+
+        Raises:
+            RecordValidationError: If it does not fit.
+        """
+        adapter = self._fields.get(field.name)
+        if adapter is None:
+            hint = Annotated[field.annotation, Field()]
+            adapter = TypeAdapter(hint, config=None)
+            self._fields[field.name] = adapter
+        try:
+            return adapter.validate_python(value)
+        except ValidationError as error:
+            problems = self._problems(error, many=False, field=field.name)
+            raise self._refusal(problems) from None
+
+    def records(
+        self, rows: Sequence[Any], offset: int, *, update: bool = False
+    ) -> tuple[list[dict[str, Any]], list[int], list[Problem]]:
+        """Validate a batch in one call.
+
+        Args:
+            rows: Dictionaries.
+            offset: Index of the first row in the whole call, for problems.
+            update: Whether rows hold changes instead of new records.
+
+        Returns:
+            The valid rows, their positions in the batch, and all problems.
+        """
+        adapter = self._update_many if update else self._create_many
+        try:
+            return adapter.validate_python(rows), list(range(len(rows))), []
+        except ValidationError as error:
+            problems = self._problems(error, many=True)
+        bad = {index for index, *_ in problems}
+        positions = [index for index in range(len(rows)) if index not in bad]
+        valid = adapter.validate_python([rows[index] for index in positions])
+        moved = [((index or 0) + offset, *rest) for index, *rest in problems]
+        return valid, positions, [(index, *rest) for index, *rest in moved]  # type: ignore[misc]  # tuples of four
+
+    def refuse(self, problems: Sequence[Problem]) -> RecordValidationError:
+        """Return the error for problems found."""
+        return self._refusal(problems)
+
+    def _refusal(self, problems: Sequence[Problem]) -> RecordValidationError:
+        return RecordValidationError(
+            model=self.spec.name, problems=tuple(problems), advise=self._advice(problems)
+        )
+
+    def _advice(self, problems: Sequence[Problem]) -> str | None:
+        for _, field, reason, _ in problems:
+            if reason == _UNKNOWN:
+                return f"for {field!r}, {did_you_mean(field, self.spec.fields)}"
+        return None
+
+    def _problems(
+        self, error: ValidationError, *, many: bool, field: str | None = None
+    ) -> list[Problem]:
+        problems: list[Problem] = []
+        for item in error.errors(include_url=False, include_context=False):
+            place = list(item["loc"])
+            index = place.pop(0) if many and place and isinstance(place[0], int) else None
+            name = field or (str(place[0]) if place else "record")
+            value = _MASK if self._is_secret(name) else item["input"]
+            reason = _REASONS.get(item["type"]) or item["msg"]
+            problems.append((index, ".".join([name, *map(str, place[1:])]), reason, value))
+        return problems
+
+    def _is_secret(self, name: str) -> bool:
+        field = self.spec.fields.get(name)
+        return field is not None and field.info.secret
+
+
+_UNKNOWN = "there is no such field"
+_REASONS = {
+    "extra_forbidden": _UNKNOWN,
+    "missing": "a value is required",
+    "string_unicode": "text cannot hold lone surrogates",
+    "string_pattern_mismatch": None,
+}
+
+
+def _create_hint(field: FieldSpec) -> Any:
+    if field.generated is not None or field.info.server_default is not None:
+        return NotRequired[field.annotation]
+    if field.default_factory is not None:
+        return NotRequired[
+            Annotated[field.annotation, Field(default_factory=field.default_factory)]
+        ]
+    if field.default is not MISSING:
+        return NotRequired[Annotated[field.annotation, Field(default=field.default)]]
+    return Required[field.annotation]

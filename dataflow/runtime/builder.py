@@ -1,0 +1,299 @@
+"""`WorkflowBuilder`: steps are added and connected, then checked and frozen."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any, Literal, Protocol, Self, TypedDict, Unpack, cast
+
+from dataflow.errors import (
+    DefinitionError,
+    DuplicateNodeError,
+    ParameterError,
+    WorkflowDefinitionError,
+    did_you_mean,
+)
+from dataflow.nodes.function import node_type_of
+from dataflow.nodes.node import Node
+from dataflow.nodes.registry import Registry, find_node_type
+from dataflow.runtime.check import check_workflow
+from dataflow.runtime.order import find_hazards, serial_order
+from dataflow.runtime.references import InputReference, NodeHandle, Reference, find_references
+from dataflow.runtime.retry import Retry
+from dataflow.runtime.workflow import NO_DEFAULT, Connection, Step, Workflow, WorkflowInput
+
+__all__ = ["StepOptions", "WorkflowBuilder"]
+
+
+class _HasNodes(Protocol):
+    @property
+    def nodes(self) -> Registry: ...
+
+
+class StepOptions(TypedDict, total=False):
+    """Options of a step."""
+
+    retry: Retry | int | None
+    timeout_s: float | None
+    on_error: Literal["fail", "continue"]
+    when: Reference | InputReference | None
+
+
+_OPTIONS = tuple(StepOptions.__annotations__)
+
+
+class WorkflowBuilder:
+    """Collects steps and connections; `build()` checks all of it and freezes it.
+
+    Args:
+        name: Shown in events and errors.
+        db: Where node types are looked up; None: in all live DataFlow objects.
+    """
+
+    def __init__(self, name: str = "workflow", *, db: _HasNodes | None = None) -> None:
+        """Begin empty."""
+        self.name = name
+        self._registry = None if db is None else db.nodes
+        self._steps: dict[str, Step] = {}
+        self._connections: dict[Connection, str] = {}
+        self._inputs: dict[str, WorkflowInput] = {}
+
+    def add_node(
+        self,
+        node_type: Any,
+        node_id: str | None = None,
+        inputs: Mapping[str, Any] | None = None,
+        /,
+        **options: Unpack[StepOptions],
+    ) -> NodeHandle:
+        """Add a step and check its inputs at once.
+
+        Args:
+            node_type: A node type's name, its class, or a decorated function.
+            node_id: Name of the step; None: the type's name, numbered.
+            inputs: Values and references by input name.
+            **options: `retry` (a `Retry` or a number of attempts), `timeout_s`
+                (seconds), `on_error` (`"fail"` or `"continue"`), `when` (a reference;
+                the step is skipped when its value is false).
+
+        Returns:
+            A handle: the id, and references by subscription: `user["id"]`.
+
+        Raises:
+            UnknownNodeError: If there is no such type, naming the nearest.
+            DuplicateNodeError: If the id is taken.
+            ParameterError: If an input is unknown or has a wrong value.
+        """
+        place = _place()
+        found = self._type(node_type, place)
+        step_id = self._id(found, node_id, place)
+        given = self._inputs_of(inputs, place, step_id)
+        step = Step(step_id, found, given, place, **self._options(options, place, step_id))
+        self._check_now(step)
+        self._steps[step_id] = step
+        for reference in find_references([given, step.when]):
+            self._note_reference(reference.path, reference.reference, step)
+        return NodeHandle(step_id)
+
+    def _type(self, node_type: Any, place: str) -> type[Node]:
+        if isinstance(node_type, str):
+            return find_node_type(node_type, self._registry, place)
+        found = node_type_of(node_type)
+        if found is None:
+            raise ParameterError(
+                problem=f"{node_type!r} is not a node type.",
+                advise="give a name, a Node class, or a function decorated with @node",
+                at=place,
+            )
+        return found
+
+    def _id(self, node_type: type[Node], node_id: str | None, place: str) -> str:
+        if node_id is None:
+            base, number = node_type.node_type, 1
+            while f"{base}_{number}" in self._steps:
+                number += 1
+            return f"{base}_{number}"
+        if not isinstance(node_id, str) or not node_id or "." in node_id:
+            raise ParameterError(
+                problem=f"a node id must be a text without dots, not {node_id!r}.", at=place
+            )
+        if node_id in self._steps:
+            raise DuplicateNodeError(
+                kind="node", name=node_id, first=self._steps[node_id].location, at=place
+            )
+        return str(node_id)
+
+    @staticmethod
+    def _inputs_of(inputs: Any, place: str, step_id: str) -> dict[str, Any]:
+        if inputs is None:
+            return {}
+        if not isinstance(inputs, Mapping) or not all(isinstance(name, str) for name in inputs):
+            raise ParameterError(
+                problem=f"inputs must be a dict with names as keys, not {inputs!r}.",
+                at=f"{place}, node {step_id!r}",
+            )
+        return dict(inputs)
+
+    @staticmethod
+    def _options(options: StepOptions, place: str, step_id: str) -> dict[str, Any]:
+        at = f"{place}, node {step_id!r}"
+        for name in options:
+            if name not in _OPTIONS:
+                problem = f"add_node() has no option {name!r}."
+                raise ParameterError(problem=problem, advise=did_you_mean(name, _OPTIONS), at=at)
+        chosen = cast("dict[str, Any]", dict(options))
+        if isinstance(chosen.get("retry"), int):
+            chosen["retry"] = Retry(attempts=chosen["retry"])
+        if chosen.get("on_error", "fail") not in ("fail", "continue"):
+            raise ParameterError(problem='on_error must be "fail" or "continue".', at=at)
+        when = chosen.get("when")
+        if when is not None and not isinstance(when, Reference | InputReference):
+            raise ParameterError(
+                problem=f"when must be a reference such as user['found'], not {when!r}.", at=at
+            )
+        return chosen
+
+    def _check_now(self, step: Step) -> None:
+        """Check what is known already; connections may still give the rest."""
+        plain, connected = split_inputs(step.inputs)
+        problems = step.node_type.check_inputs(plain, connected)
+        if problems:
+            raise ParameterError(
+                problem=f"{step.node_type.node_type}: {'; '.join(problems)}",
+                at=f"{step.location}, node {step.id!r}",
+            )
+
+    def _note_reference(
+        self, path: tuple[Any, ...], reference: Reference | InputReference, step: Step
+    ) -> None:
+        if isinstance(reference, Reference):
+            is_when = path[0] == 1
+            name = "when" if is_when else str(path[1])
+            edge = Connection(reference.step, step.id, reference.output, name)
+            self._connections.setdefault(edge, step.location)
+
+    def add_connection(
+        self,
+        source: str,
+        output_or_target: str,
+        target: str | None = None,
+        input: str | None = None,  # noqa: A002 - the word users write
+    ) -> Self:
+        """Connect an output to an input; with two ids alone, keep their order.
+
+        Problems are reported by `build()`, so nodes may be added afterwards.
+        """
+        if target is None:
+            edge = Connection(str(source), str(output_or_target))
+        else:
+            edge = Connection(str(source), str(target), output_or_target, input or output_or_target)
+        self._connections.setdefault(edge, _place())
+        return self
+
+    def connect(self, source: str, target: str) -> Self:
+        """Connect `"create_user.id"` to `"first_post.author_id"`.
+
+        Raises:
+            ParameterError: If an end is not `"node.name"`.
+        """
+        ends = [end.partition(".") for end in (source, target)]
+        for text, (_, dot, name) in zip((source, target), ends, strict=True):
+            if not dot or not name:
+                raise ParameterError(
+                    problem=f"{text!r} is not 'node.name'.",
+                    advise="for example connect('create_user.id', 'first_post.author_id')",
+                    at=_place(),
+                )
+        edge = Connection(ends[0][0], ends[1][0], ends[0][2], ends[1][2])
+        self._connections.setdefault(edge, _place())
+        return self
+
+    def add_input(
+        self, name: str, annotation: Any = Any, *, default: Any = NO_DEFAULT
+    ) -> InputReference:
+        """Declare a parameter of the workflow and return a reference to it."""
+        self._inputs[name] = WorkflowInput(name, annotation, default)
+        return InputReference(name)
+
+    def input(self, name: str) -> InputReference:
+        """Return a reference to a parameter of the workflow."""
+        return InputReference(name)
+
+    def build(self) -> Workflow:
+        """Check everything and return the frozen workflow.
+
+        Raises:
+            WorkflowDefinitionError: With all problems found: unknown nodes, outputs
+                and inputs in connections, missing inputs, wrong types, cycles.
+        """
+        problems = check_workflow(self._steps, self._connections, self._inputs)
+        if problems:
+            raise WorkflowDefinitionError(workflow=self.name, problems=tuple(problems))
+        edges = {(edge.source, edge.target) for edge in self._connections}
+        order = serial_order(list(self._steps), edges)
+        effects = {step.id: step.node_type.effects for step in self._steps.values()}
+        hazards = [pair for pair in find_hazards(order, effects) if pair not in edges]
+        steps = {step_id: self._steps[step_id] for step_id in order}
+        return Workflow(
+            self.name, steps, tuple(self._connections), tuple(hazards), dict(self._inputs)
+        )
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], *, db: _HasNodes | None = None) -> Self:
+        """Return a builder with the steps that `Workflow.to_dict` wrote.
+
+        Raises:
+            ParameterError: If the data have another shape.
+        """
+        builder = cls(data.get("name", "workflow"), db=db)
+        try:
+            for name, declared in data.get("inputs", {}).items():
+                builder.add_input(name, default=declared.get("default", NO_DEFAULT))
+            for step in data["steps"]:
+                builder._add_described(step)
+            for edge in data.get("connections", ()):
+                connection = Connection(
+                    edge["source"], edge["target"], edge.get("output"), edge.get("input")
+                )
+                builder._connections.setdefault(connection, "from_dict")
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ParameterError(problem=f"this is not a described workflow: {error!r}.") from None
+        return builder
+
+    def _add_described(self, step: Mapping[str, Any]) -> None:
+        options = {name: step[name] for name in ("timeout_s", "on_error") if name in step}
+        if "retry" in step:
+            options["retry"] = Retry(**step["retry"])
+        if "when" in step:
+            options["when"] = _unmark(step["when"])
+        try:
+            self.add_node(step["type"], step["id"], _unmark(step["inputs"]), **options)
+        except DefinitionError as error:
+            error.at = f"from_dict, node {step['id']!r}"
+            raise
+
+
+def split_inputs(inputs: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return the inputs without references, and the names of the others."""
+    connected = [name for name, value in inputs.items() if any(find_references(value))]
+    return {name: value for name, value in inputs.items() if name not in connected}, connected
+
+
+def _unmark(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        if set(value) == {"$ref"}:
+            return Reference(*value["$ref"])
+        if set(value) == {"$input"}:
+            return InputReference(value["$input"])
+        return {key: _unmark(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_unmark(item) for item in value]
+    return value
+
+
+def _place() -> str:
+    """Return `file:line` of the caller outside this package."""
+    frame = sys._getframe(1)  # noqa: SLF001 - the documented way to a caller's frame
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("dataflow."):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"

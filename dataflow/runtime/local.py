@@ -1,0 +1,218 @@
+"""`LocalRuntime`: runs workflows in this process."""
+
+from __future__ import annotations
+
+import time
+import weakref
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
+from types import TracebackType
+from typing import Any, Self, TypedDict, Unpack
+
+from pydantic import TypeAdapter, ValidationError
+
+from dataflow.errors import ParameterError, WorkflowFailedError, did_you_mean
+from dataflow.identifiers import uuid7
+from dataflow.portal import sync_call
+from dataflow.runtime.builder import WorkflowBuilder
+from dataflow.runtime.events import RunFinished, RunStarted
+from dataflow.runtime.plan import Plan, plan_workflow
+from dataflow.runtime.results import Results
+from dataflow.runtime.run import Listener, Run
+from dataflow.runtime.workflow import Workflow
+
+__all__ = ["AsyncLocalRuntime", "LocalRuntime", "RunOptions"]
+
+
+class RunOptions(TypedDict, total=False):
+    """Options of a run.
+
+    Attributes:
+        parameters: `{node id: {input: value}}`, in place of the given inputs.
+        inputs: Values of the workflow's own parameters.
+        transaction: Run everything in one transaction of the one database used.
+        on_event: Called with each event, in the event loop's thread.
+    """
+
+    parameters: Mapping[str, Mapping[str, Any]] | None
+    inputs: Mapping[str, Any] | None
+    transaction: bool
+    on_event: Listener | None
+
+
+class LocalRuntime:
+    """Runs workflows; has no state of its own and may be shared by threads.
+
+    Args:
+        max_concurrency: Nodes of one run that run at once; None: no limit but the pool's.
+    """
+
+    def __init__(self, max_concurrency: int | None = None) -> None:
+        """Prepare; opens nothing."""
+        if max_concurrency is not None and max_concurrency < 1:
+            raise ParameterError(problem="max_concurrency must be at least 1.")
+        self._limit = max_concurrency
+        self._plans: weakref.WeakKeyDictionary[Workflow, Plan] = weakref.WeakKeyDictionary()
+
+    def execute(
+        self, workflow: Workflow | WorkflowBuilder, **options: Unpack[RunOptions]
+    ) -> tuple[Results, str]:
+        """Run a workflow and wait; see `execute_async`."""
+        return sync_call(
+            "LocalRuntime.execute", "execute_async", self.execute_async, workflow, **options
+        )
+
+    async def execute_async(
+        self, workflow: Workflow | WorkflowBuilder, **options: Unpack[RunOptions]
+    ) -> tuple[Results, str]:
+        """Run a workflow.
+
+        Args:
+            workflow: A workflow, or a builder, which is built first.
+            **options: `parameters`, `{node id: {input: value}}` in place of given
+                inputs; `inputs`, values of the workflow's parameters;
+                `transaction`, True for all or nothing; `on_event`, called with each
+                event.
+
+        Returns:
+            `({node id: output}, run id)`.
+
+        Raises:
+            WorkflowFailedError: If a node failed, with the results of the others.
+            ParameterError: If parameters or inputs are unknown, missing or wrong.
+        """
+        built = workflow.build() if isinstance(workflow, WorkflowBuilder) else workflow
+        plan = self._plans.get(built)
+        if plan is None:
+            plan = self._plans[built] = plan_workflow(built)
+        listener = options.get("on_event")
+        run = Run(
+            plan,
+            str(uuid7()),
+            _checked_parameters(built, options.get("parameters")),
+            _checked_inputs(built, options.get("inputs")),
+            listener,
+            self._limit,
+        )
+        if listener is None:
+            await _execute(run, transaction=options.get("transaction", False))
+        else:
+            await _execute_told(run, listener, transaction=options.get("transaction", False))
+        return run.results(), run.run_id
+
+    def __enter__(self) -> Self:
+        """Return the runtime; a context is not needed."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Nothing is held."""
+
+    async def __aenter__(self) -> Self:
+        """Return the runtime; a context is not needed."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Nothing is held."""
+
+
+AsyncLocalRuntime = LocalRuntime
+"""The same runtime; a name for programs that only use `execute_async`."""
+
+
+async def _execute(run: Run, *, transaction: bool) -> None:
+    async with _transaction_of(run.plan) if transaction else nullcontext():
+        await run.execute()
+        if run.failures:
+            failed = WorkflowFailedError(
+                workflow=run.plan.workflow.name,
+                run_id=run.run_id,
+                results=run.results(),
+                failures=run.failures,
+            )
+            raise failed from next(iter(run.failures.values()))
+
+
+async def _execute_told(run: Run, listener: Listener, *, transaction: bool) -> None:
+    name, begun, status = run.plan.workflow.name, time.perf_counter(), "cancelled"
+    listener(RunStarted(run.run_id, name, len(run.plan.steps)))
+    try:
+        await _execute(run, transaction=transaction)
+        status = "completed"
+    except Exception:
+        status = "failed"
+        raise
+    finally:
+        listener(RunFinished(run.run_id, name, status, time.perf_counter() - begun))
+
+
+def _transaction_of(plan: Plan) -> AbstractAsyncContextManager[Any]:
+    if len(plan.databases) != 1:
+        count = len(plan.databases)
+        raise ParameterError(
+            problem=f"transaction=True needs nodes of exactly one database; workflow "
+            f"{plan.workflow.name!r} has nodes of {count}."
+        )
+    block: AbstractAsyncContextManager[Any] = plan.databases[0].transaction()
+    return block
+
+
+def _checked_parameters(
+    workflow: Workflow, parameters: Mapping[str, Mapping[str, Any]] | None
+) -> Mapping[str, Mapping[str, Any]]:
+    if not parameters:
+        return {}
+    for step_id, values in parameters.items():
+        step = workflow.steps.get(step_id)
+        if step is None:
+            raise ParameterError(
+                problem=f"parameters name node {step_id!r}, which workflow {workflow.name!r} "
+                "does not have.",
+                advise=did_you_mean(step_id, workflow.steps),
+            )
+        problems = step.node_type.check_inputs(values, ())
+        if problems:
+            raise ParameterError(problem=f"parameters of {step_id!r}: {'; '.join(problems)}")
+    return parameters
+
+
+def _checked_inputs(workflow: Workflow, inputs: Mapping[str, Any] | None) -> dict[str, Any]:
+    given = dict(inputs or {})
+    for name in given:
+        if name not in workflow.inputs:
+            raise ParameterError(
+                problem=f"workflow {workflow.name!r} has no input {name!r}.",
+                advise=did_you_mean(name, workflow.inputs),
+            )
+    values: dict[str, Any] = {}
+    for name, declared in workflow.inputs.items():
+        if name in given:
+            values[name] = _typed(workflow, name, declared.annotation, given[name])
+        elif declared.required:
+            raise ParameterError(
+                problem=f"workflow {workflow.name!r} needs the input {name!r}.",
+                advise=f"execute(workflow, inputs={{{name!r}: …}})",
+            )
+        else:
+            values[name] = declared.default
+    return values
+
+
+def _typed(workflow: Workflow, name: str, annotation: Any, value: Any) -> Any:
+    if annotation is Any:
+        return value
+    try:
+        return TypeAdapter(annotation).validate_python(value)
+    except ValidationError as error:
+        reason = error.errors(include_url=False)[0]["msg"]
+        problem = f"input {name!r} of workflow {workflow.name!r}: {reason} (got {value!r})."
+        raise ParameterError(problem=problem) from None

@@ -1,0 +1,72 @@
+"""References: a value that another node, or the caller of the workflow, will give."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+__all__ = ["InputReference", "NodeHandle", "Reference", "find_references", "replace_references"]
+
+Path = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """An output of a step: `user["id"]`."""
+
+    step: str
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class InputReference:
+    """A parameter of the workflow: `wf.input("percent")`."""
+
+    name: str
+
+
+class NodeHandle(str):
+    """What `add_node` returns: the step's id, and its outputs by subscription."""
+
+    __slots__ = ()
+
+    def __getitem__(self, output: Any) -> Any:
+        """Return a reference to an output; numbers and slices read the id's text."""
+        if isinstance(output, str):
+            return Reference(str(self), output)
+        return super().__getitem__(output)
+
+    def output(self, name: str = "result") -> Reference:
+        """Return a reference to an output."""
+        return Reference(str(self), name)
+
+
+class Found(NamedTuple):
+    """A reference inside a value, with the way to it."""
+
+    path: Path
+    reference: Reference | InputReference
+
+
+def find_references(value: Any, path: Path = ()) -> Iterator[Found]:
+    """Yield every reference in a value, in dicts, lists and tuples."""
+    if isinstance(value, Reference | InputReference):
+        yield Found(path, value)
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from find_references(item, (*path, key))
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from find_references(item, (*path, index))
+
+
+def replace_references(value: Any, known: Mapping[Reference | InputReference, Any]) -> Any:
+    """Return a copy of a value in which every reference is replaced."""
+    if isinstance(value, Reference | InputReference):
+        return known[value]
+    if isinstance(value, Mapping):
+        return {key: replace_references(item, known) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(replace_references(item, known) for item in value)
+    return value

@@ -1,0 +1,1 @@
+"""Tables and columns: created, checked and reflected."""

@@ -1,0 +1,161 @@
+"""Creation of missing tables and columns, under a lock that processes can race for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import sqlalchemy as sa
+
+from dataflow.database.database import Database
+from dataflow.database.transaction import outcome_of
+from dataflow.errors import DefinitionError, LoopError, SchemaDriftError
+from dataflow.models.fields import MISSING
+from dataflow.models.spec import FieldSpec, ModelSpec
+from dataflow.schema.difference import Difference, find_difference
+
+__all__ = ["check_schema", "ensure_schema", "reflect_tables"]
+
+T = TypeVar("T")
+
+
+async def ensure_schema(database: Database, specs: Sequence[ModelSpec]) -> None:
+    """Create the tables and add the columns that are missing.
+
+    A check without a lock comes first. Then one transaction takes the database's
+    schema lock, looks again, and makes all changes or none.
+
+    Raises:
+        SchemaDriftError: If a required column without a default would have to be added.
+    """
+    missing = await _run(database, lambda c: find_difference(c, specs), write=False)
+    if not missing:
+        return
+    if database.current() is not None and database.driver.serial_writes:
+        raise LoopError(
+            problem="tables are missing, and this transaction holds the database's only writer.",
+            advise="declare all models before the transaction begins",
+        )
+    await _run(database, lambda c: _create(c, database, specs), write=True)
+
+
+async def check_schema(database: Database, specs: Sequence[ModelSpec]) -> None:
+    """Compare the models with the database and write nothing.
+
+    Raises:
+        SchemaDriftError: Naming every missing table and column.
+    """
+    missing = await _run(database, lambda c: find_difference(c, specs), write=False)
+    if missing:
+        raise SchemaDriftError(
+            problem=f"{missing.describe()}.",
+            advise="existing_schema_mode never writes schema: create it, or correct the models",
+        )
+
+
+async def reflect_tables(database: Database, metadata: sa.MetaData, names: Sequence[str]) -> None:
+    """Read existing tables into a metadata collection.
+
+    Raises:
+        SchemaDriftError: For a table that does not exist.
+    """
+
+    def reflect(connection: sa.Connection) -> None:
+        try:
+            metadata.reflect(connection, only=list(names), views=True)
+        except sa.exc.InvalidRequestError as error:
+            raise SchemaDriftError(problem=f"{error}.") from None
+
+    await _run(database, reflect, write=False)
+
+
+async def _run(database: Database, work: Callable[[sa.Connection], T], *, write: bool) -> T:
+    """Run schema work on a connection of its own, outside the pool."""
+    engine = database.driver.create_engine(pooled=False)
+    try:
+        async with engine.connect() as connection:
+            if not write:
+                connection = await connection.execution_options(dataflow_read_only=True)
+            elif database.driver.schema_lock is not None:
+                await connection.exec_driver_sql(database.driver.schema_lock)
+            result = await connection.run_sync(work)
+            await connection.commit()
+            return result
+    except DefinitionError:
+        raise
+    except sa.exc.DBAPIError as error:
+        driver_error = getattr(error.orig, "__cause__", None) or error.orig or error
+        raise outcome_of(database.driver, driver_error) from error
+    except OSError as error:
+        raise outcome_of(database.driver, error) from error
+    finally:
+        await engine.dispose()
+
+
+def _create(connection: sa.Connection, database: Database, specs: Sequence[ModelSpec]) -> None:
+    missing = find_difference(connection, specs)
+    _refuse_impossible(missing)
+    tables = [spec.table for spec in missing.tables]
+    if tables:
+        tables[0].metadata.create_all(connection, tables=_same_metadata(tables), checkfirst=False)
+        for table in _other_metadata(tables):
+            table.create(connection)
+    for spec, name in missing.columns:
+        for statement in _add_column(spec, spec.fields[name], database.driver.dialect):
+            connection.exec_driver_sql(statement)
+
+
+def _same_metadata(tables: Sequence[sa.Table]) -> list[sa.Table]:
+    return [table for table in tables if table.metadata is tables[0].metadata]
+
+
+def _other_metadata(tables: Sequence[sa.Table]) -> list[sa.Table]:
+    others = [table for table in tables if table.metadata is not tables[0].metadata]
+    return sa.sql.ddl.sort_tables(others)
+
+
+def _refuse_impossible(missing: Difference) -> None:
+    for spec, name in missing.columns:
+        field = spec.fields[name]
+        if field.required or field.generated == "database":
+            raise SchemaDriftError(
+                problem=f"column {spec.table.fullname}.{field.column.name} is missing, and "
+                f"field {name!r} of {spec.name!r} is required and has no default.",
+                advise=f"give {spec.name}.{name} a default, or allow None",
+            )
+
+
+def _add_column(spec: ModelSpec, field: FieldSpec, dialect: sa.Dialect) -> list[str]:
+    """Return the statements that add a column; existing records get the default."""
+    preparer = dialect.identifier_preparer
+    table, column = preparer.format_table(spec.table), preparer.format_column(field.column)
+    parts = [f"ALTER TABLE {table} ADD COLUMN {column}", field.column.type.compile(dialect)]
+    default = _default_literal(field, dialect)
+    if default is not None:
+        parts.append(f"DEFAULT {default}")
+    if not field.nullable:
+        parts.append("NOT NULL")
+    for key in field.column.foreign_keys:
+        target = key.column
+        reference = f"{preparer.format_table(target.table)} ({preparer.format_column(target)})"
+        parts.append(f"REFERENCES {reference}")
+    statements = [" ".join(parts)]
+    for index in spec.table.indexes:
+        if field.column in list(index.columns):
+            statements.append(str(sa.schema.CreateIndex(index).compile(dialect=dialect)))
+    if field.column.unique:
+        name = preparer.quote(f"uq_{spec.table.name}_{field.column.name}"[:63])
+        statements.append(f"CREATE UNIQUE INDEX {name} ON {table} ({column})")
+    return statements
+
+
+def _default_literal(field: FieldSpec, dialect: sa.Dialect) -> str | None:
+    if field.info.server_default:
+        return field.info.server_default
+    value = field.default
+    if field.default_factory is not None:
+        value = field.default_factory()
+    if value is MISSING or value is None:
+        return None
+    literal = sa.literal(value, field.column.type)
+    return str(literal.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
