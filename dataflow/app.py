@@ -6,7 +6,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar, dataclass_transform, overload
+from typing import Any, Self, TypeVar, dataclass_transform, overload
 
 from sqlalchemy import MetaData, Table
 from sqlalchemy.orm import registry as MappingRegistry  # noqa: N812 - a class in all but spelling
@@ -20,6 +20,7 @@ from dataflow.models.declare import declare_model
 from dataflow.models.describe import describe_model
 from dataflow.models.fields import Field, Relationship
 from dataflow.models.hints import hints_of
+from dataflow.models.naming import NAMING
 from dataflow.models.reflect import model_for_table
 from dataflow.models.spec import ModelSpec
 from dataflow.nodes.function import NodeDecorator
@@ -64,7 +65,7 @@ class DataFlow(Verbs):
         self.database = Database(self.config)
         self.nodes = Registry(repr(self.database), self.database)
         self.node = NodeDecorator(self.nodes)
-        self._mapping = MappingRegistry(metadata=MetaData())
+        self._mapping = MappingRegistry(metadata=MetaData(naming_convention=NAMING))
         self._stores: dict[str, Store] = {}
         self._pending: dict[str, ModelSpec] = {}
         self._pending_lock = threading.Lock()
@@ -138,10 +139,8 @@ class DataFlow(Verbs):
                 self.nodes.remove(node_type.node_type)
 
     def _register(self, spec: ModelSpec) -> None:
-        me = weakref.ref(self)
-        store = Store(
-            self.database, spec, lambda name: _alive(me)._store_of(name), self._prepare_schema
-        )
+        me: weakref.ref[DataFlow] = weakref.ref(self)
+        store = Store(self.database, spec, lambda name: _store_of(me, name), self._prepare_schema)
         for node_type in nodes_for_model(store, Bulk(store)):
             self.nodes.add(node_type, spec.location)
         self._stores[spec.name] = store
@@ -262,7 +261,7 @@ class DataFlow(Verbs):
         self.nodes.close()
         await self.database.close()
 
-    def __enter__(self) -> DataFlow:
+    def __enter__(self) -> Self:
         """Return the object; leaving the block closes it."""
         return self
 
@@ -270,7 +269,7 @@ class DataFlow(Verbs):
         """Close."""
         self.close()
 
-    async def __aenter__(self) -> DataFlow:
+    async def __aenter__(self) -> Self:
         """Return the object; leaving the block closes it."""
         return self
 
@@ -279,11 +278,11 @@ class DataFlow(Verbs):
         await self.aclose()
 
 
-def _alive(reference: weakref.ref[DataFlow]) -> DataFlow:
+def _store_of(reference: weakref.ref[DataFlow], name: str) -> Store:
     found = reference()
     if found is None:
-        raise UnknownModelError(name="the DataFlow object is gone", known=())
-    return found
+        raise UnknownModelError(name=name, known=())
+    return found._store_of(name)  # noqa: SLF001 - a method of DataFlow, without keeping it alive
 
 
 def _is_interactive(location: str) -> bool:

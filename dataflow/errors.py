@@ -418,7 +418,7 @@ class MultipleRecordsError(DatabaseError):
     """Several records match where at most one may."""
 
     code = "DF207"
-    text = "{count} records of {model!r} match {criteria}; {verb} takes at most one."
+    text = "several records of {model!r} match {criteria}; {verb} takes at most one."
 
     def advice(self) -> str:
         """Name the node for many records."""
@@ -474,7 +474,10 @@ class PoolExhaustedError(ExecutionError):
     code = "DF214"
     retryable = True
     outcome = "not_applied"
-    text = "no connection became free within {waited_s:g} s ({size} in use, {waiting} waiting{holder})."
+    text = (
+        "no connection became free within {waited_s:g} s "
+        "({size} in use, {waiting} waiting{holder})."
+    )
 
     def advice(self) -> str:
         """Say which settings matter."""

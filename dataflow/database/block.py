@@ -26,6 +26,7 @@ class HasLanes(Protocol):
 
     async def lane(self) -> Lane:
         """Return the running loop's lane."""
+        ...
 
 
 class TransactionBlock:
@@ -41,7 +42,7 @@ class TransactionBlock:
     ) -> None:
         """Prepare; entering begins."""
         self._database = database
-        self._isolation = isolation
+        self._isolation: Isolation | None = isolation
         self._read_only = read_only
         self._savepoint = savepoint
         self._place = _caller()

@@ -82,11 +82,12 @@ class Database:
 
     async def fetch(self, sql: str, args: Sequence[Any], *, write: bool = False) -> Sequence[Row]:
         """Run one statement, in the open transaction or alone, and return its rows."""
-        return await self.run(self.driver.fetch, sql, args, write=write)
+        rows: Sequence[Row] = await self.run(self.driver.fetch, sql, args, write=write)
+        return rows
 
     async def execute(self, sql: str, args: Sequence[Any]) -> int:
         """Run one write, in the open transaction or alone, and return its count."""
-        return await self.run(self.driver.execute, sql, args, write=True)
+        return int(await self.run(self.driver.execute, sql, args, write=True))
 
     async def run(
         self,

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncGenerator
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy.exc import DBAPIError, MissingGreenlet
 from sqlalchemy.util import greenlet_spawn
@@ -107,8 +107,8 @@ class Lane:
         self.gate = Gate(driver.slots, driver.config.pool_timeout_s, driver.config.pool_queue_limit)
         self.writer = asyncio.Lock() if driver.serial_writes else None
         self.schema_lock = asyncio.Lock()
-        self._pool: Any = self.engine.sync_engine.pool
-        self._keep = self._pool.size()
+        self._pool: Any = self.engine.sync_engine.pool  # a queue pool; its methods are untyped
+        self._keep: int = cast("Any", self._pool).size()
         self._recycle_s = driver.config.pool_recycle_s
         # Places in the pool whose connection must be opened, which needs a greenlet.
         self._hollow = 0

@@ -32,7 +32,7 @@ class PostgresDriver(Driver):
     def __init__(self, *args: Any) -> None:
         """Prepare the dialect; opens nothing."""
         super().__init__(*args)
-        self._dialect = asyncpg_dialect.dialect()
+        self._dialect: sa.Dialect = asyncpg_dialect.dialect()  # type: ignore[no-untyped-call]  # untyped in SQLAlchemy
         self._sequences: dict[sa.Table, str] = {}
 
     @property
@@ -125,7 +125,7 @@ class PostgresDriver(Driver):
             self._sequences[table] = sequence
         quoted = sequence.replace("'", "''")
         rows = await connection.fetch(
-            f"SELECT nextval('{quoted}'::regclass) FROM generate_series(1, $1)",  # noqa: S608 - the server's own sequence name, quoted
+            f"SELECT nextval('{quoted}'::regclass) FROM generate_series(1, $1)",
             count,
         )
         return [row[0] for row in rows]
@@ -139,7 +139,7 @@ class PostgresDriver(Driver):
         # Rows are locked in key order, so that concurrent upserts cannot deadlock.
         order, target = (f"ORDER BY {conflict}", f"({conflict})") if conflict else ("", "")
         sql = (
-            f"WITH written AS (INSERT INTO {self._name(plan.table)} AS t ({names}) "  # noqa: S608 - quoted identifiers only
+            f"WITH written AS (INSERT INTO {self._name(plan.table)} AS t ({names}) "
             f"SELECT {names} FROM {source} AS s {order} "
             f"ON CONFLICT {target} {self._resolution(plan)} RETURNING (xmax = 0) AS fresh) "
             "SELECT count(*) FILTER (WHERE fresh), count(*) FROM written"
@@ -169,8 +169,9 @@ class PostgresDriver(Driver):
         if plan.live is not None:
             match += f" AND t.{self._quoted(plan.live)} IS NULL"
         order = ", ".join(f"t.{self._quoted(c)}" for c in plan.key)
-        lock = f"SELECT 1 FROM {table} AS t, {source} AS s WHERE {match} ORDER BY {order} FOR UPDATE OF t"  # noqa: S608 - quoted identifiers only
-        change = f"UPDATE {table} AS t SET {', '.join(sets)} FROM {source} AS s WHERE {match}"  # noqa: S608 - likewise
+        found = f"FROM {table} AS t, {source} AS s WHERE {match}"
+        lock = f"SELECT 1 {found} ORDER BY {order} FOR UPDATE OF t"
+        change = f"UPDATE {table} AS t SET {', '.join(sets)} FROM {source} AS s WHERE {match}"
         await self.execute(connection, lock, args)
         return await self.execute(connection, change, args)
 
@@ -188,7 +189,7 @@ class PostgresDriver(Driver):
                 f"${n}::{column.type.compile(self._dialect)}[]"
                 for n, column in enumerate(columns, 1)
             )
-            source = f"(SELECT * FROM unnest({arrays}) AS u({names}))"  # noqa: S608 - quoted identifiers only
+            source = f"(SELECT * FROM unnest({arrays}) AS u({names}))"
             return source, [list(values) for values in zip(*rows, strict=True)]
         key = ",".join((table.fullname, *(column.name for column in columns)))
         stage = f"dataflow_stage_{hashlib.sha256(key.encode()).hexdigest()[:16]}"

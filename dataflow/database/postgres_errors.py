@@ -88,6 +88,9 @@ def translate_error(
 ) -> DataFlowError:
     """Return our error for one of asyncpg's, or of the network below it."""
     state: str = getattr(error, "sqlstate", None) or ""
+    make = _BY_STATE.get(state) or _BY_CLASS.get(state[:2])
+    if make is not None:
+        return make(error)
     if state in _CONNECT_STATES:
         advice = "check user, password and name; in a URL write '@' as %40 and '/' as %2F"
         return CannotConnectError(
@@ -95,9 +98,10 @@ def translate_error(
         )
     if state == "57014" or isinstance(error, TimeoutError):
         return StatementTimeoutError(timeout_s=config.statement_timeout_s)
-    make = _BY_STATE.get(state) or _BY_CLASS.get(state[:2])
-    if make is not None:
-        return make(error)
+    return _translate_stateless(error, state, address)
+
+
+def _translate_stateless(error: BaseException, state: str, address: Address) -> DataFlowError:
     if isinstance(error, ConnectionRefusedError | FileNotFoundError) or _is_lookup(error):
         return CannotConnectError(
             url=str(address), detail=f"{_text(error)}.", advise="is the server running there?"

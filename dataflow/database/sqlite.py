@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any, ClassVar
 
 import sqlalchemy as sa
+from sqlalchemy import event
 from sqlalchemy.dialects.sqlite import aiosqlite as aiosqlite_dialect
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -93,8 +94,8 @@ class SqliteDriver(Driver):
             pool_reset_on_return=None,
             **options,
         )
-        sa.event.listen(engine.sync_engine, "connect", self._on_connect)
-        sa.event.listen(engine.sync_engine, "begin", _begin_for_writing)
+        event.listen(engine.sync_engine, "connect", self._on_connect)
+        event.listen(engine.sync_engine, "begin", _begin_for_writing)
         return engine
 
     def _query(self) -> dict[str, str]:
@@ -123,14 +124,14 @@ class SqliteDriver(Driver):
         timer = self._deadline(connection)
         try:
             async with connection.execute(sql, args) as cursor:
-                return max(cursor.rowcount, 0)
+                return max(int(cursor.rowcount), 0)
         finally:
             if timer is not None:
                 timer.cancel()
 
     async def _execute_many(self, connection: Any, sql: str, rows: Sequence[Sequence[Any]]) -> int:
         async with connection.executemany(sql, rows) as cursor:
-            return max(cursor.rowcount, 0)
+            return max(int(cursor.rowcount), 0)
 
     def _deadline(self, connection: Any) -> asyncio.TimerHandle | None:
         limit = self.config.statement_timeout_s
@@ -199,7 +200,8 @@ class SqliteDriver(Driver):
             for number, column in enumerate(plan.conflict)
         )
         keys = json.dumps([[row[place] for place in places] for row in rows])
-        sql = f"SELECT count(*) FROM json_each(?) AS j CROSS JOIN {self._name(plan.table)} AS t WHERE {match}"  # noqa: S608 - quoted identifiers only
+        table = self._name(plan.table)
+        sql = f"SELECT count(*) FROM json_each(?) AS j CROSS JOIN {table} AS t WHERE {match}"
         ((count,),) = await self.fetch(connection, sql, (keys,))
         return int(count)
 
@@ -211,7 +213,7 @@ class SqliteDriver(Driver):
         places: Sequence[int],
     ) -> int:
         match = " AND ".join(f"{self._quoted(column)} = ?" for column in plan.conflict)
-        sql = f"SELECT count(*) FROM {self._name(plan.table)} WHERE {match}"  # noqa: S608 - quoted identifiers only
+        sql = f"SELECT count(*) FROM {self._name(plan.table)} WHERE {match}"
         total = 0
         for row in rows:
             ((count,),) = await self.fetch(connection, sql, [row[place] for place in places])
@@ -229,15 +231,15 @@ class SqliteDriver(Driver):
             match += f" AND {self._quoted(plan.live)} IS NULL"
         order = [plan.columns.index(column) for column in (*plan.changed, *plan.key)]
         moved = [tuple(row[place] for place in order) for row in rows]
-        sql = f"UPDATE {self._name(plan.table)} SET {', '.join(sets)} WHERE {match}"  # noqa: S608 - quoted identifiers only
+        sql = f"UPDATE {self._name(plan.table)} SET {', '.join(sets)} WHERE {match}"
         return await self._execute_many(connection, sql, moved)
 
     def _insert(self, table: sa.Table, columns: Sequence[sa.Column[Any]]) -> str:
         if not columns:
-            return f"INSERT INTO {self._name(table)} DEFAULT VALUES"  # noqa: S608 - quoted identifiers only
+            return f"INSERT INTO {self._name(table)} DEFAULT VALUES"
         names = ", ".join(map(self._quoted, columns))
         marks = ", ".join("?" * len(columns))
-        return f"INSERT INTO {self._name(table)} ({names}) VALUES ({marks})"  # noqa: S608 - quoted identifiers only
+        return f"INSERT INTO {self._name(table)} ({names}) VALUES ({marks})"
 
     def _quoted(self, column: sa.Column[Any]) -> str:
         return self._dialect.identifier_preparer.format_column(column)

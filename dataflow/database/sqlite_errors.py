@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from typing import Any
 
 from dataflow.config import DataFlowConfig
 from dataflow.database.url import Address
@@ -67,6 +66,8 @@ _BY_NAME: dict[str, Callable[[BaseException], DataFlowError]] = {
     "SQLITE_TOOBIG": lambda e: DataValueError(detail=str(e)),
 }
 _BUSY = ("SQLITE_BUSY", "SQLITE_LOCKED")
+_CLOSED = ("no active connection", "connection closed")
+_DRIFT = ("no such table", "no such column", "has no column")
 _UNUSABLE = ("SQLITE_CANTOPEN", "SQLITE_NOTADB", "SQLITE_CORRUPT", "SQLITE_READONLY", "SQLITE_FULL")
 
 
@@ -74,7 +75,7 @@ def translate_error(
     error: BaseException, address: Address, config: DataFlowConfig
 ) -> DataFlowError | None:
     """Return our error for one of sqlite3's or aiosqlite's, or None if it is neither."""
-    name: Any = getattr(error, "sqlite_errorname", None) or ""
+    name: str = getattr(error, "sqlite_errorname", None) or ""
     if name in _BY_NAME:
         return _BY_NAME[name](error)
     if name.startswith(_BUSY):
@@ -83,10 +84,15 @@ def translate_error(
         return StatementTimeoutError(timeout_s=config.statement_timeout_s)
     if name.startswith(_UNUSABLE):
         return CannotConnectError(url=str(address), detail=f"{error}.", retryable=False)
+    return _translate_text(error, name)
+
+
+def _translate_text(error: BaseException, name: str) -> DataFlowError | None:
+    """Judge by the text where SQLite gives only its general code."""
     text = str(error)
-    if text.lower() in ("no active connection", "connection closed") or "closed database" in text:
+    if text.lower() in _CLOSED or "closed database" in text:
         return ConnectionLostError(detail=text)
-    if "no such table" in text or "no such column" in text or "has no column" in text:
+    if any(phrase in text for phrase in _DRIFT):
         return SchemaDriftError(problem=f"{text}.")
     if isinstance(error, sqlite3.Error):
         return StatementError(detail=text, sqlstate=name)

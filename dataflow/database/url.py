@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError
 
 from dataflow.errors import ConfigurationError
 
@@ -20,7 +21,8 @@ _BACKENDS = {
 }
 
 
-class Address(NamedTuple):
+@dataclass(frozen=True, slots=True, repr=False)
+class Address:
     """A database URL with the backend that serves it."""
 
     backend: str
@@ -28,9 +30,11 @@ class Address(NamedTuple):
 
     def __str__(self) -> str:
         """Return the URL with the password masked."""
-        return self.url.render_as_string(hide_password=True)
+        return self.url.render_as_string(hide_password=True).replace("%3Amemory%3A", ":memory:")
 
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        """Return the URL with the password masked."""
+        return str(self)
 
 
 def parse_url(text: str) -> Address:
@@ -41,7 +45,7 @@ def parse_url(text: str) -> Address:
     """
     try:
         url = sa.make_url(text)
-    except (sa.exc.ArgumentError, ValueError):
+    except (ArgumentError, ValueError):
         raise ConfigurationError(
             problem="the database URL cannot be read.",
             advise="write postgresql://user:password@host/name or sqlite:///file.db; "

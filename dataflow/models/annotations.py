@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 
 from pydantic import AfterValidator, BaseModel
 from pydantic import Field as Constraint
-from sqlalchemy import Boolean, Date, Double, String, Text, Time, Uuid
+from sqlalchemy import Boolean, Date, String, Text, Time, Uuid
 from sqlalchemy.types import TypeEngine
 from typing_extensions import is_typeddict
 
@@ -24,6 +24,7 @@ from dataflow.models.columntypes import (
     BYTES,
     EnumValue,
     ExactDecimal,
+    ExactFloat,
     JsonValue,
     Microseconds,
     UtcDateTime,
@@ -66,7 +67,7 @@ def resolve(annotation: Any) -> Resolved:
     while True:
         origin = get_origin(base)
         if origin is Annotated:
-            info = next((m for m in base.__metadata__ if isinstance(m, FieldInfo)), info)
+            info = next((m for m in get_args(base)[1:] if isinstance(m, FieldInfo)), info)
             base = get_args(base)[0]
         elif origin in (Union, types.UnionType):
             base, was_optional = _without_none(base)
@@ -100,7 +101,7 @@ def _decimal_type(info: FieldInfo) -> TypeEngine[Any]:
 _SCALARS: dict[Any, Callable[[FieldInfo], TypeEngine[Any]]] = {
     bool: lambda _: Boolean(),
     int: lambda _: BIGINT,
-    float: lambda _: Double(),
+    float: lambda _: ExactFloat(),
     str: _text_type,
     bytes: lambda _: BYTES,
     Decimal: _decimal_type,
@@ -127,9 +128,9 @@ def column_type_for(base: Any, info: FieldInfo) -> TypeEngine[Any]:
     if _is_document(base):
         return JsonValue(base)
     msg = (
-        f"{getattr(base, '__name__', base)!s} has no column type; use int, float, bool, str, bytes, "
-        "Decimal, date, time, datetime, timedelta, UUID, Enum, Literal, or a list, dict, TypedDict, "
-        "dataclass or pydantic model (stored as JSON)"
+        f"{getattr(base, '__name__', base)!s} has no column type; use int, float, bool, str, "
+        "bytes, Decimal, date, time, datetime, timedelta, UUID, Enum, Literal, or a list, dict, "
+        "TypedDict, dataclass or pydantic model (stored as JSON)"
     )
     raise Unsupported(msg)
 
@@ -186,7 +187,7 @@ _EXTRA: dict[Any, tuple[Any, ...]] = {
 }
 
 
-def validated_annotation(full: Any, base: Any, nullable: bool, info: FieldInfo) -> Any:
+def validated_annotation(full: Any, base: Any, info: FieldInfo, *, nullable: bool) -> Any:
     """Return the annotation that pydantic validates, with the bounds of every database.
 
     Whole numbers have 64 bits, floats are finite, text has no U+0000, instants are
@@ -206,5 +207,5 @@ def validated_annotation(full: Any, base: Any, nullable: bool, info: FieldInfo) 
     }  # fmt: skip
     if bounds:
         extra = (*extra, Constraint(**bounds))
-    validated = Annotated[full, *extra] if extra else full
+    validated: Any = Annotated[full, *extra] if extra else full
     return validated | None if nullable else validated

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import datetime as dt
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -47,7 +47,23 @@ def plain_fields(
         drafts = _with_id(drafts)
     keys = [name for name, draft in drafts.items() if draft.info.primary_key]
     fields = {name: _field(draft, alone=keys == [name]) for name, draft in drafts.items()}
-    return fields | _added_fields(fields, options)
+    fields |= _added_fields(fields, options)
+    _refuse_twins(model, fields, hints)
+    return fields
+
+
+def _refuse_twins(model: type, fields: Mapping[str, FieldSpec], hints: Hints) -> None:
+    """Refuse columns that differ in case alone, which not every database tells apart."""
+    seen: dict[str, str] = {}
+    for name, field in fields.items():
+        twin = seen.setdefault(field.column.name.lower(), name)
+        if twin != name:
+            raise AnnotationError(
+                field=name,
+                model=model.__name__,
+                problem=f"its column differs from that of {twin!r} in case alone.",
+                at=hints.location,
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +115,7 @@ def _with_id(drafts: Mapping[str, _Draft]) -> dict[str, _Draft]:
     draft = _Draft(
         model=anyone.model if anyone else object,
         name="id",
-        resolved=Resolved(int, int, False, None),
+        resolved=Resolved(int, int, nullable=False, info=None),
         info=FieldInfo(primary_key=True),
         location=anyone.location if anyone else "",
     )
@@ -126,9 +142,10 @@ def _field(draft: _Draft, *, alone: bool) -> FieldSpec:
         )
     return FieldSpec(
         name=draft.name,
-        annotation=validated_annotation(resolved.full, resolved.base, nullable, info),
+        annotation=validated_annotation(resolved.full, resolved.base, info, nullable=nullable),
         column=_column(draft, info, column_type, nullable=nullable, generated=generated),
         info=info,
+        declared=resolved.base,
         nullable=nullable,
         generated="database" if generated else None,
         default=MISSING if generated else info.default,
@@ -183,9 +200,17 @@ def _column_default(info: FieldInfo, *, generated: bool) -> Any:
     if generated:
         return None
     if info.default_factory is not None:
-        factory = info.default_factory
-        return lambda: factory()
+        return _without_context(info.default_factory)
     return None if info.default is MISSING else info.default
+
+
+def _without_context(factory: Callable[[], Any]) -> Callable[[], Any]:
+    """Return a factory in a form whose signature SQLAlchemy can read."""
+
+    def make() -> Any:
+        return factory()
+
+    return make
 
 
 def _on_delete(info: FieldInfo) -> str | None:
@@ -218,18 +243,28 @@ def _added_fields(fields: Mapping[str, FieldSpec], options: ModelOptions) -> dic
         added["deleted_at"] = _instant("deleted_at", nullable=True)
     if options.versioned:
         column = sa.Column("version", BIGINT, nullable=False, default=1, server_default="1")
-        added["version"] = FieldSpec("version", int, column, FieldInfo(), False, "dataflow", 1)
+        added["version"] = FieldSpec(
+            "version",
+            int,
+            column,
+            FieldInfo(),
+            int,
+            nullable=False,
+            generated="dataflow",
+            default=1,
+        )
     return {name: field for name, field in added.items() if name not in fields}
 
 
 def _instant(name: str, *, nullable: bool = False, **events: Any) -> FieldSpec:
     column = sa.Column(name, UtcDateTime(), nullable=nullable, **events)
-    annotation = validated_annotation(dt.datetime, dt.datetime, nullable, FieldInfo())
+    annotation = validated_annotation(dt.datetime, dt.datetime, FieldInfo(), nullable=nullable)
     return FieldSpec(
         name,
         annotation,
         column,
         FieldInfo(),
+        dt.datetime,
         nullable,
         "dataflow",
         None if nullable else MISSING,
@@ -237,19 +272,17 @@ def _instant(name: str, *, nullable: bool = False, **events: Any) -> FieldSpec:
     )
 
 
-def mapped_fields(mapper: Mapper[Any], hints: Hints) -> dict[str, FieldSpec]:
+def mapped_fields(mapper: Mapper[Any]) -> dict[str, FieldSpec]:
     """Return the fields of a class that SQLAlchemy has mapped already."""
     fields = {}
     for name, prop in mapper._init_properties.items():  # noqa: SLF001 - public access configures mappers, too early
         if isinstance(prop, ColumnProperty) and isinstance(prop.columns[0], sa.Column):
-            fields[name] = _mapped_field(mapper, hints, name, prop.columns[0])
-    by_column = {field.column: field for field in fields.values()}
+            fields[name] = _mapped_field(mapper, name, prop.columns[0])
+    by_column: dict[Any, FieldSpec] = {field.column: field for field in fields.values()}
     return {by_column[c].name: by_column[c] for c in mapper.local_table.c if c in by_column}
 
 
-def _mapped_field(
-    mapper: Mapper[Any], hints: Hints, name: str, column: sa.Column[Any]
-) -> FieldSpec:
+def _mapped_field(mapper: Mapper[Any], name: str, column: sa.Column[Any]) -> FieldSpec:
     nullable = bool(column.nullable) and not column.primary_key
     base = _python_type(column)
     table: Any = mapper.local_table
@@ -265,9 +298,10 @@ def _mapped_field(
         default = None
     return FieldSpec(
         name=name,
-        annotation=validated_annotation(base, base, nullable, info),
+        annotation=validated_annotation(base, base, info, nullable=nullable),
         column=column,
         info=info,
+        declared=base,
         nullable=nullable,
         generated="database" if identity and factory is None and default is MISSING else None,
         default=default,

@@ -20,6 +20,7 @@ from sqlalchemy import (
     BigInteger,
     DateTime,
     Dialect,
+    Double,
     Integer,
     Interval,
     LargeBinary,
@@ -39,6 +40,7 @@ __all__ = [
     "DECIMAL_COLLATION",
     "EnumValue",
     "ExactDecimal",
+    "ExactFloat",
     "JsonValue",
     "Microseconds",
     "UtcDateTime",
@@ -76,13 +78,13 @@ class _Converted(TypeDecorator[Any]):
         """Return the conversion of a non-null value from the driver, or None."""
         raise NotImplementedError
 
-    def bind_processor(self, dialect: Dialect) -> Convert | None:
+    def bind_processor(self, dialect: Dialect) -> Any:
         return _null_safe(self.to_driver(dialect))
 
-    def result_processor(self, dialect: Dialect, coltype: object) -> Convert | None:
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
         return _null_safe(self.from_driver(dialect))
 
-    def literal_processor(self, dialect: Dialect) -> Convert | None:
+    def literal_processor(self, dialect: Dialect) -> Any:
         inner = self.impl_instance.dialect_impl(dialect).literal_processor(dialect)
         convert = self.to_driver(dialect)
         if inner is None or convert is None:
@@ -124,6 +126,18 @@ def _text_of_instant(value: dt.datetime) -> str:
 def _instant_of_text(value: str) -> dt.datetime:
     instant = dt.datetime.fromisoformat(value)
     return instant if instant.tzinfo is not None else instant.replace(tzinfo=dt.UTC)
+
+
+class ExactFloat(_Converted):
+    """A double. SQLite hands whole values back as integers from RETURNING."""
+
+    impl = Double
+
+    def to_driver(self, dialect: Dialect) -> Convert | None:
+        return None
+
+    def from_driver(self, dialect: Dialect) -> Convert | None:
+        return float if dialect.name == "sqlite" else None
 
 
 class ExactDecimal(_Converted):

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Mapper, registry
+from sqlalchemy.orm import Mapper, RelationshipProperty, registry
 
 from dataflow.errors import OptionError, did_you_mean
 from dataflow.models.base import Model
@@ -144,9 +144,8 @@ def _table_of(
     for names in options.indexes:
         chosen = _columns_named(model, names, columns)
         extra.append(sa.Index(index_name("ix", name, tuple(chosen)), *chosen))
-    for field in fields.values():
-        if field.info.index:
-            extra.append(sa.Index(index_name("ix", name, (field.column.name,)), field.column.name))
+    indexed = [field.column.name for field in fields.values() if field.info.index]
+    extra += [sa.Index(index_name("ix", name, (column,)), column) for column in indexed]
     return sa.Table(name, metadata, *columns.values(), *extra, sqlite_autoincrement=True)
 
 
@@ -169,11 +168,11 @@ def spec_of_mapped(model: type, options: ModelOptions, hints: Hints) -> ModelSpe
     table = mapper.local_table
     if not isinstance(table, sa.Table):
         raise OptionError(model=model.__name__, problem="the class is not mapped to one table.")
-    fields = mapped_fields(mapper, hints)
+    fields = mapped_fields(mapper)
     links = {
         key: RelationshipSpec(key, _target_name(link.argument), bool(link.uselist))
         for key, link in mapper._init_properties.items()  # noqa: SLF001 - public access configures mappers, too early
-        if isinstance(link, sa.orm.RelationshipProperty)
+        if isinstance(link, RelationshipProperty)
     }
     return _spec(model, table, fields, links, replace(options, timestamps=False), hints)
 

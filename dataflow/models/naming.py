@@ -9,6 +9,7 @@ from dataflow.errors import IdentifierError
 
 __all__ = [
     "MAX_LENGTH",
+    "NAMING",
     "check_identifier",
     "class_name",
     "index_name",
@@ -18,6 +19,15 @@ __all__ = [
 ]
 
 MAX_LENGTH = 63
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+"""Names of constraints, so that migrations can refer to them."""
+
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _SPLIT = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _IRREGULAR = {"person": "people", "child": "children", "man": "men", "woman": "women"}

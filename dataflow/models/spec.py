@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from sqlalchemy import Column, Table, UniqueConstraint
 
@@ -34,7 +34,8 @@ class FieldSpec:
 
     Attributes:
         name: The attribute's name; the column's may differ.
-        annotation: The annotation, with None allowed if the field is nullable.
+        annotation: What pydantic validates: the declared type with its bounds.
+        declared: The declared type without bounds.
         nullable: Whether None is a value.
         generated: `"database"` for identity keys, `"dataflow"` for timestamps and
             versions, None for values that callers give.
@@ -44,6 +45,7 @@ class FieldSpec:
     annotation: Any
     column: Column[Any]
     info: FieldInfo
+    declared: Any
     nullable: bool
     generated: Literal["database", "dataflow"] | None = None
     default: Any = MISSING
@@ -67,8 +69,9 @@ class FieldSpec:
     @property
     def type_name(self) -> str:
         """The annotation as a person writes it."""
-        text = self.annotation.__name__ if isinstance(self.annotation, type) else None
-        return text or str(self.annotation).replace("typing.", "")
+        text = getattr(self.declared, "__name__", None) if not get_args(self.declared) else None
+        text = text or str(self.declared).replace("typing.", "")
+        return f"{text} | None" if self.nullable else text
 
 
 @dataclass(frozen=True, slots=True)

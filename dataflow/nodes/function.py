@@ -59,7 +59,7 @@ class NodeDecorator:
             node_type = target
         else:
             node_type = _class_for(target, self._registry, **options)
-            target.__dataflow__ = node_type
+            setattr(target, "__dataflow__", node_type)  # noqa: B010 - functions declare no such attribute
         self._registry.add(node_type, location, replace=_is_interactive(location))
         return target
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, ClassVar
 
 from pydantic import ValidationError
@@ -60,9 +60,8 @@ class Node:
                 cls.__dict__["run"], skip_self=True
             )
 
-    def run(self, **inputs: Any) -> Any:
-        """Do the node's work; subclasses replace this."""
-        raise TypeError(f"{type(self).__name__} does not define run()")  # noqa: EM102, TRY003 - one use
+    run: Callable[..., Any]
+    """Do the node's work; subclasses define it."""
 
     @classmethod
     def parameters(cls) -> dict[str, NodeParameter]:

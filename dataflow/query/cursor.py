@@ -64,6 +64,8 @@ def condition_after(
     """Return the condition for records that follow a place in the order.
 
     Args:
+        spec: The model.
+        sort: The order, ending with the key.
         nulls: Which of the place's values are null.
         names: Parameter names of the place's values.
     """

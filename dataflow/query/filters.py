@@ -198,10 +198,11 @@ _OPERATORS: dict[str, _Rule] = {
 }
 
 
-def parse_filter(spec: ModelSpec, filter: Any, validate: Validate, at: str | None = None) -> Filter:  # noqa: A002 - the word users write
+def parse_filter(spec: ModelSpec, filter: Any, validate: Validate, at: str | None = None) -> Filter:
     """Check a filter against a model and split it into shape and values.
 
     Args:
+        spec: The model.
         filter: `{"age": {"$gt": 18}, "name": "Ada"}`; None and `{}` match everything.
         validate: Checks one value against its field.
         at: The caller's place, for errors.
@@ -230,17 +231,21 @@ class _Builder:
         if not shape:
             return sa.true()
         kind = shape[0]
-        if kind in ("and", "or"):
-            parts = [self.build(part) for part in shape[1:]]
-            if not parts:
-                return sa.false() if kind == "or" else sa.true()
-            return sa.and_(*parts) if kind == "and" else sa.or_(*parts)
+        if kind in ("and", "or", "not", "negate"):
+            return self.logical(kind, [self.build(part) for part in shape[1:]])
+        return self.comparison(kind, self.spec.fields[shape[1]].column)
+
+    def logical(self, kind: str, parts: list[sa.ColumnElement[bool]]) -> sa.ColumnElement[bool]:
+        if kind == "and":
+            return sa.and_(sa.true(), *parts)
+        if kind == "or":
+            return sa.or_(sa.false(), *parts)
         if kind == "negate":
-            return sa.not_(self.build(shape[1]))
-        if kind == "not":
-            # NOT of an unknown is unknown; a negated filter matches what the filter does not.
-            return sa.not_(sa.func.coalesce(self.build(shape[1]), sa.false()))
-        column = self.spec.fields[shape[1]].column
+            return sa.not_(parts[0])
+        # NOT of an unknown is unknown; a negated filter matches what the filter does not.
+        return sa.not_(sa.func.coalesce(parts[0], sa.false()))
+
+    def comparison(self, kind: str, column: sa.Column[Any]) -> sa.ColumnElement[bool]:
         if kind in _NULL_TESTS:
             return _NULL_TESTS[kind](column)
         name = f"w{self.count}"
@@ -250,11 +255,11 @@ class _Builder:
         return _COMPARE[kind](column, sa.bindparam(name, type_=column.type))
 
 
-_NULL_TESTS: dict[str, Callable[[Any], Any]] = {
+_NULL_TESTS: dict[str, Callable[[Any], sa.ColumnElement[bool]]] = {
     "null": lambda column: column.is_(None),
     "notnull": lambda column: column.is_not(None),
 }
-_COMPARE: dict[str, Callable[[Any, Any], Any]] = {
+_COMPARE: dict[str, Callable[[Any, Any], sa.ColumnElement[bool]]] = {
     "$eq": lambda column, value: column == value,
     "$ne": lambda column, value: column != value,
     "$gt": lambda column, value: column > value,

@@ -31,7 +31,7 @@ class ListOf(TypeDecorator[Any]):
             return dialect.type_descriptor(ARRAY(self.item.dialect_impl(dialect)))
         return dialect.type_descriptor(sa.Text())
 
-    def bind_processor(self, dialect: sa.Dialect) -> Callable[[Any], Any]:
+    def bind_processor(self, dialect: sa.Dialect) -> Any:
         item = self.item.dialect_impl(dialect).bind_processor(dialect)
         if isinstance(self.item, TypeDecorator):
             item = self.item.bind_processor(dialect)

@@ -23,8 +23,10 @@ def parse_sort(spec: ModelSpec, sort: Any, at: str | None = None) -> Sort:
     """Return the order as pairs of field name and whether it descends.
 
     Args:
+        spec: The model.
         sort: `{"created_at": -1}`, `"-created_at"`, `["-created_at", "name"]`,
             `[("created_at", -1)]` or `[{"field": "created_at", "direction": "desc"}]`.
+        at: The caller's place, for errors.
 
     Raises:
         UnknownFieldError: For a field that the model lacks.
@@ -76,7 +78,7 @@ def total_order(spec: ModelSpec, sort: Sort) -> Sort:
 
 def order_for(spec: ModelSpec, sort: Sort) -> list[sa.ColumnElement[Any]]:
     """Return ORDER BY entries; null sorts below every value, on every database."""
-    entries = []
+    entries: list[sa.ColumnElement[Any]] = []
     for name, descending in sort:
         field = spec.fields[name]
         entry = field.column.desc() if descending else field.column.asc()

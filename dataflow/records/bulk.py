@@ -15,8 +15,7 @@ from dataflow.database.transaction import Transaction
 from dataflow.errors import DatabaseError, DataFlowError, RecordValidationError
 from dataflow.models.spec import FieldSpec, ModelSpec
 from dataflow.query.filters import Filter
-from dataflow.records.prepared import bind_processor
-from dataflow.records.statements import update_statement
+from dataflow.records.prepared import Prepared, bind_processor
 from dataflow.records.store import Store
 from dataflow.records.stream import batches
 from dataflow.records.validation import Problem
@@ -112,9 +111,15 @@ class Bulk:
         self._store.scope.refuse_change("BulkUpdate")
         await self._store.ready()
         record = {**self._store.scope.updated(), **self._store.validator.changes(changes)}
-        conditions = self._store.conditions(where, include_deleted)
-        statement = update_statement(self._spec, self._store.scope, tuple(record), conditions)
-        prepared = self._store.compile(statement)
+        names = tuple(record)
+        compiler = self._store.compiler
+
+        def build() -> Prepared:
+            conditions = compiler.conditions(where, include_deleted=include_deleted)
+            return compiler.compile(compiler.update(names, conditions))
+
+        shape = ("update all", where.shape, names, include_deleted)
+        prepared = compiler.get(shape, build)
         values = {**where.parameters, **{f"v_{name}": value for name, value in record.items()}}
         count = await self._database.execute(prepared.sql, prepared.args(values))
         return {"processed": count, "updated": count, "success": True}
@@ -126,9 +131,14 @@ class Bulk:
         self._store.scope.refuse_change("BulkDelete")
         await self._store.ready()
         soft = self._store.scope.live is not None and not hard
-        conditions = self._store.conditions(where, include_deleted)
-        prepared = self._store.compile(self._store.deletion(conditions, soft=soft))
-        values = {**where.parameters, **self._store.deletion_values()}
+        compiler = self._store.compiler
+
+        def build() -> Prepared:
+            conditions = compiler.conditions(where, include_deleted=include_deleted)
+            return compiler.compile(compiler.deletion(conditions, soft=soft))
+
+        prepared = compiler.get(("delete all", where.shape, soft, include_deleted), build)
+        values = {**where.parameters, **self._store.scope.deleted()}
         count = await self._database.execute(prepared.sql, prepared.args(values))
         return {"processed": count, "deleted": count, "success": True}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from dataflow.query.filters import EMPTY, Filter
 from dataflow.query.sort import Sort
@@ -10,7 +10,8 @@ from dataflow.query.sort import Sort
 __all__ = ["ListRequest"]
 
 
-class ListRequest(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class ListRequest:
     """One list call.
 
     Attributes:

@@ -61,7 +61,7 @@ class Prepared:
     __slots__ = ("_binds", "reader", "sql")
 
     def __init__(
-        self, sql: str, binds: tuple[tuple[str, Convert | None, Any], ...], reader: RowReader | None
+        self, sql: str, binds: tuple[tuple[str, Convert | None, Any], ...], reader: RowReader
     ) -> None:
         """Keep the text and `(name, conversion, constant)` of each parameter."""
         self.sql = sql
@@ -88,6 +88,7 @@ def prepare(
 
     Args:
         statement: A SQLAlchemy Core statement; unbound parameters are filled per call.
+        dialect: For which database.
         columns: Name and type of each column that it returns, in order.
     """
     compiled: Any = statement.compile(dialect=dialect)
@@ -100,5 +101,4 @@ def prepare(
             value = bind.effective_value
             constant = value if convert is None else convert(value)
         binds.append((bind.key, convert, constant))
-    reader = RowReader(columns, dialect) if columns else None
-    return Prepared(compiled.string, tuple(binds), reader)
+    return Prepared(compiled.string, tuple(binds), RowReader(columns, dialect))

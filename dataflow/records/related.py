@@ -7,19 +7,20 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import sqlalchemy as sa
+from sqlalchemy.exc import ArgumentError
 
 from dataflow.errors import FilterError, OptionError, UnknownFieldError
 from dataflow.models.spec import ModelSpec
 from dataflow.query.filters import Filter
 from dataflow.records.listing import ListRequest
 
-__all__ = ["Related", "parse_names"]
+__all__ = ["Related", "parse_names", "root_names"]
 
 
 class _Listing(Protocol):
     spec: ModelSpec
 
-    def where(self, filter: Any, at: str | None = None) -> Filter: ...  # noqa: A002 - the word users write
+    def where(self, filter: Any, at: str | None = None) -> Filter: ...
 
     async def list(self, request: ListRequest) -> dict[str, Any]: ...
 
@@ -45,6 +46,11 @@ def parse_names(value: Any, what: str, at: str | None = None) -> tuple[str, ...]
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
         raise FilterError(problem=f"{what} must be a list of names, not {value!r}.", at=at)
     return tuple(names)
+
+
+def root_names(include: Iterable[str]) -> tuple[str, ...]:
+    """Return the first names of dotted links, once each."""
+    return tuple(dict.fromkeys(path.partition(".")[0] for path in include))
 
 
 class Related:
@@ -110,7 +116,7 @@ class Related:
     def _find_join(self, name: str) -> _Join:
         try:
             link: Any = sa.inspect(self._spec.model).relationships[name]
-        except sa.exc.ArgumentError as error:
+        except ArgumentError as error:
             raise OptionError(
                 model=self._spec.name,
                 problem=f"the link {name!r} cannot be followed: {error}",

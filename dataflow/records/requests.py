@@ -70,7 +70,7 @@ def _check_count(name: str, value: Any, *, least: int, advise: str | None = None
         )
 
 
-def where_some(store: Store, filter: Any, verb: str) -> Filter:  # noqa: A002 - the word users write
+def where_some(store: Store, filter: Any, verb: str) -> Filter:
     """Return the filter of a write, which must not be empty.
 
     Raises:

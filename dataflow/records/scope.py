@@ -50,6 +50,11 @@ class Scope:
         now = utc_now()
         return dict.fromkeys(self._updated, now)
 
+    def deleted(self) -> dict[str, Any]:
+        """Return the parameters of a statement that marks records as deleted."""
+        now = utc_now()
+        return {f"v_{name}": now for name in (*self._updated, "deleted_at")}
+
     def increments(self) -> Mapping[str, Any]:
         """Return assignments computed by the database, by column name."""
         if self.version is None:

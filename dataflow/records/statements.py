@@ -13,17 +13,18 @@ from dataflow.records.scope import Scope
 
 __all__ = [
     "Condition",
+    "Conditions",
     "columns_of",
     "count_statement",
     "delete_statement",
     "insert_statement",
     "only_one",
-    "probe_statement",
     "select_statement",
     "update_statement",
 ]
 
 Condition = sa.ColumnElement[bool]
+Conditions = list[Condition | None]
 
 
 def columns_of(spec: ModelSpec, names: Iterable[str]) -> list[tuple[str, TypeEngine[Any]]]:
@@ -47,33 +48,26 @@ def insert_statement(spec: ModelSpec, names: Sequence[str]) -> Any:
     return insert.inline().returning(*_columns(spec, spec.fields))
 
 
-def select_statement(
-    spec: ModelSpec, names: Sequence[str], conditions: Sequence[Condition | None]
-) -> Any:
+def select_statement(spec: ModelSpec, names: Sequence[str], conditions: Conditions) -> Any:
     """SELECT of the named fields where all conditions hold."""
     given = [condition for condition in conditions if condition is not None]
     return sa.select(*_columns(spec, names)).where(*given)
 
 
-def count_statement(spec: ModelSpec, conditions: Sequence[Condition | None]) -> Any:
+def count_statement(spec: ModelSpec, conditions: Conditions) -> Any:
     """SELECT of how many records fulfil all conditions."""
     given = [condition for condition in conditions if condition is not None]
     return sa.select(sa.func.count()).select_from(spec.table).where(*given)
 
 
-def probe_statement(spec: ModelSpec, conditions: Sequence[Condition | None]) -> Any:
-    """SELECT of up to two keys, to tell none, one and several apart."""
-    return select_statement(spec, spec.key, conditions).limit(2)
-
-
-def only_one(spec: ModelSpec, conditions: Sequence[Condition | None]) -> Condition:
+def only_one(spec: ModelSpec, conditions: Conditions) -> Condition:
     """Return the condition that exactly one record fulfils the given ones."""
-    found = probe_statement(spec, conditions).subquery()
+    found = select_statement(spec, spec.key, conditions).limit(2).subquery()
     return sa.select(sa.func.count()).select_from(found).scalar_subquery() == 1
 
 
 def update_statement(
-    spec: ModelSpec, scope: Scope, names: Sequence[str], conditions: Sequence[Condition | None]
+    spec: ModelSpec, scope: Scope, names: Sequence[str], conditions: Conditions
 ) -> Any:
     """UPDATE of the named fields from `v_<field>` where all conditions hold."""
     given = [condition for condition in conditions if condition is not None]
@@ -83,7 +77,7 @@ def update_statement(
     return sa.update(spec.table).values(values).where(*given)
 
 
-def delete_statement(spec: ModelSpec, conditions: Sequence[Condition | None]) -> Any:
+def delete_statement(spec: ModelSpec, conditions: Conditions) -> Any:
     """DELETE where all conditions hold."""
     given = [condition for condition in conditions if condition is not None]
     return sa.delete(spec.table).where(*given)

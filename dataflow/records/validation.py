@@ -37,7 +37,7 @@ class Validator:
 
     @cached_property
     def _update_type(self) -> Any:
-        hints = {name: NotRequired[field.annotation] for name, field in self.spec.fields.items()}
+        hints = {name: _optional(field.annotation) for name, field in self.spec.fields.items()}
         return with_config(_SETTINGS)(TypedDict(self.spec.name, hints))  # type: ignore[operator]  # built from data
 
     @cached_property
@@ -86,9 +86,7 @@ class Validator:
         """
         adapter = self._fields.get(field.name)
         if adapter is None:
-            hint = Annotated[field.annotation, Field()]
-            adapter = TypeAdapter(hint, config=None)
-            self._fields[field.name] = adapter
+            adapter = self._fields[field.name] = TypeAdapter(field.annotation)
         try:
             return adapter.validate_python(value)
         except ValidationError as error:
@@ -113,11 +111,14 @@ class Validator:
             return adapter.validate_python(rows), list(range(len(rows))), []
         except ValidationError as error:
             problems = self._problems(error, many=True)
-        bad = {index for index, *_ in problems}
+        bad = {problem[0] for problem in problems}
         positions = [index for index in range(len(rows)) if index not in bad]
         valid = adapter.validate_python([rows[index] for index in positions])
-        moved = [((index or 0) + offset, *rest) for index, *rest in problems]
-        return valid, positions, [(index, *rest) for index, *rest in moved]  # type: ignore[misc]  # tuples of four
+        moved: list[Problem] = [
+            ((index or 0) + offset, field, reason, value)
+            for index, field, reason, value in problems
+        ]
+        return valid, positions, moved
 
     def refuse(self, problems: Sequence[Problem]) -> RecordValidationError:
         """Return the error for problems found."""
@@ -140,7 +141,7 @@ class Validator:
         problems: list[Problem] = []
         for item in error.errors(include_url=False, include_context=False):
             place = list(item["loc"])
-            index = place.pop(0) if many and place and isinstance(place[0], int) else None
+            index = int(place.pop(0)) if many and place else None
             name = field or (str(place[0]) if place else "record")
             value = _MASK if self._is_secret(name) else item["input"]
             reason = _REASONS.get(item["type"]) or item["msg"]
@@ -159,6 +160,10 @@ _REASONS = {
     "string_unicode": "text cannot hold lone surrogates",
     "string_pattern_mismatch": None,
 }
+
+
+def _optional(annotation: Any) -> Any:
+    return NotRequired[annotation]
 
 
 def _create_hint(field: FieldSpec) -> Any:

@@ -152,13 +152,13 @@ class AsyncVerbs:
         model: Any,
         filter: Mapping[str, Any] | None = None,
         /,
-        **options: Unpack[ListOptions],  # noqa: A002 - the word users write
+        **options: Unpack[ListOptions],
     ) -> Record:
         """Return a page: `{"records", "count", "total", "next"}`."""
         store = self._store_of(model)
         return await store.list(list_request(store, {**options, "filter": filter}))
 
-    async def count(self, model: Any, filter: Mapping[str, Any] | None = None, /) -> int:  # noqa: A002 - the word users write
+    async def count(self, model: Any, filter: Mapping[str, Any] | None = None, /) -> int:
         """Return how many records match."""
         store = self._store_of(model)
         return await store.count(store.where(filter))
@@ -178,7 +178,7 @@ class AsyncVerbs:
         changes: Mapping[str, Any] | None = None,
         /,
         *,
-        all: bool = False,  # noqa: A002 - the word users write
+        all: bool = False,
         batch_size: int | None = None,
     ) -> Record:
         """Give all matches of a filter the same values, or each row of a list its own.
@@ -199,11 +199,11 @@ class AsyncVerbs:
     async def bulk_delete(
         self,
         model: Any,
-        filter: Mapping[str, Any] | None = None,  # noqa: A002 - the word users write
+        filter: Mapping[str, Any] | None = None,
         /,
         *,
         ids: Any = None,
-        all: bool = False,  # noqa: A002 - the word users write
+        all: bool = False,
         hard: bool = False,
     ) -> Record:
         """Delete all matches of a filter, or the records with the given keys."""
@@ -219,7 +219,7 @@ class AsyncVerbs:
         return await Bulk(store).upsert(data, **conflict_fields(store.spec, options))
 
 
-def _selected(store: Store, key: Any, filter: Any, verb: str) -> Filter:  # noqa: A002 - the word users write
+def _selected(store: Store, key: Any, filter: Any, verb: str) -> Filter:
     """Return the filter for a key, a dict or the `filter` option."""
     if key is not None and filter is not None:
         raise ParameterError(problem=f"{verb} takes a key or a filter, not both.")
@@ -275,12 +275,12 @@ class Verbs:
         model: Any,
         filter: Mapping[str, Any] | None = None,
         /,
-        **options: Unpack[ListOptions],  # noqa: A002 - the word users write
+        **options: Unpack[ListOptions],
     ) -> Record:
         """Return a page of records; see `AsyncVerbs.list`."""
         return sync_call("db.list", "db.aio.list", self.aio.list, model, filter, **options)
 
-    def count(self, model: Any, filter: Mapping[str, Any] | None = None, /) -> int:  # noqa: A002 - the word users write
+    def count(self, model: Any, filter: Mapping[str, Any] | None = None, /) -> int:
         """Return how many records match."""
         return sync_call("db.count", "db.aio.count", self.aio.count, model, filter)
 
@@ -297,7 +297,7 @@ class Verbs:
         changes: Mapping[str, Any] | None = None,
         /,
         *,
-        all: bool = False,  # noqa: A002 - the word users write
+        all: bool = False,
         batch_size: int | None = None,
     ) -> Record:
         """Change many records; see `AsyncVerbs.bulk_update`."""
@@ -309,11 +309,11 @@ class Verbs:
     def bulk_delete(
         self,
         model: Any,
-        filter: Mapping[str, Any] | None = None,  # noqa: A002 - the word users write
+        filter: Mapping[str, Any] | None = None,
         /,
         *,
         ids: Any = None,
-        all: bool = False,  # noqa: A002 - the word users write
+        all: bool = False,
         hard: bool = False,
     ) -> Record:
         """Delete many records; see `AsyncVerbs.bulk_delete`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from dataflow.errors import did_you_mean
 from dataflow.nodes.parameter import is_compatible, type_text
@@ -65,7 +66,7 @@ def _edge_problems(steps: Mapping[str, Step], edge: Connection) -> Iterator[str]
     if edge.output is None or edge.input is None:
         return
     source, target = steps[edge.source].node_type, steps[edge.target].node_type
-    outputs = source.outputs()
+    outputs = _outputs_of(steps[edge.source])
     if outputs is not None and edge.output not in outputs and not source.branches:
         yield (
             f"node {edge.source!r} ({source.node_type}) has no output {edge.output!r}; "
@@ -84,6 +85,14 @@ def _edge_problems(steps: Mapping[str, Step], edge: Connection) -> Iterator[str]
                 f"{edge.source}.{edge.output} is {type_text(given)}, but "
                 f"{edge.target}.{edge.input} takes {type_text(wanted)}"
             )
+
+
+def _outputs_of(step: Step) -> dict[str, Any] | None:
+    """Return a step's outputs; one that may go on after an error has three more."""
+    outputs = step.node_type.outputs()
+    if outputs is None or step.on_error != "continue":
+        return outputs
+    return {**dict.fromkeys(("error", "error_type", "failed"), Any), **outputs}
 
 
 def _is_reference(step: Step, edge: Connection) -> bool:

@@ -153,9 +153,11 @@ class Run:
     def _bind_rest(self, step: PlannedStep, inputs: dict[str, Any]) -> None:
         for name, used in step.inputs_used:
             inputs[name] = self._inputs[used]
-        given = {InputReference(name): value for name, value in self._inputs.items()}
+        given: dict[Reference | InputReference, Any] = {
+            InputReference(name): value for name, value in self._inputs.items()
+        }
         for template in step.templates:
-            known: dict[Reference | InputReference, Any] = {**given}
+            known = dict(given)
             for reference, source in template.sources:
                 try:
                     known[reference] = self._outputs[source][reference.output]
@@ -199,6 +201,8 @@ class Run:
         value = self._outputs[place]
         if value is SKIPPED:
             return True
+        if when.output == "failed" and self.plan.steps[place].step.on_error == "continue":
+            return not value.get("failed", False)
         if when.output not in value and not self.plan.steps[place].node_type.branches:
             raise self._unresolved(step, place, when.output)
         return not value.get(when.output)
@@ -244,8 +248,9 @@ class Run:
         limit = step.step.timeout_s
         if limit is None:
             return await step.call(**inputs) if step.is_async else step.call(**inputs)
+        scope = asyncio.timeout(limit)
         try:
-            async with asyncio.timeout(limit) as scope:
+            async with scope:
                 return await step.call(**inputs) if step.is_async else step.call(**inputs)
         except TimeoutError as error:
             if not scope.expired():

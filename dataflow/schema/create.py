@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError, InvalidRequestError
 
 from dataflow.database.database import Database
 from dataflow.database.transaction import outcome_of
@@ -63,7 +64,7 @@ async def reflect_tables(database: Database, metadata: sa.MetaData, names: Seque
     def reflect(connection: sa.Connection) -> None:
         try:
             metadata.reflect(connection, only=list(names), views=True)
-        except sa.exc.InvalidRequestError as error:
+        except InvalidRequestError as error:
             raise SchemaDriftError(problem=f"{error}.") from None
 
     await _run(database, reflect, write=False)
@@ -75,7 +76,7 @@ async def _run(database: Database, work: Callable[[sa.Connection], T], *, write:
     try:
         async with engine.connect() as connection:
             if not write:
-                connection = await connection.execution_options(dataflow_read_only=True)
+                await connection.execution_options(dataflow_read_only=True)
             elif database.driver.schema_lock is not None:
                 await connection.exec_driver_sql(database.driver.schema_lock)
             result = await connection.run_sync(work)
@@ -83,7 +84,7 @@ async def _run(database: Database, work: Callable[[sa.Connection], T], *, write:
             return result
     except DefinitionError:
         raise
-    except sa.exc.DBAPIError as error:
+    except DBAPIError as error:
         driver_error = getattr(error.orig, "__cause__", None) or error.orig or error
         raise outcome_of(database.driver, driver_error) from error
     except OSError as error:
@@ -140,9 +141,11 @@ def _add_column(spec: ModelSpec, field: FieldSpec, dialect: sa.Dialect) -> list[
         reference = f"{preparer.format_table(target.table)} ({preparer.format_column(target)})"
         parts.append(f"REFERENCES {reference}")
     statements = [" ".join(parts)]
-    for index in spec.table.indexes:
-        if field.column in list(index.columns):
-            statements.append(str(sa.schema.CreateIndex(index).compile(dialect=dialect)))
+    statements += [
+        str(sa.schema.CreateIndex(index).compile(dialect=dialect))
+        for index in spec.table.indexes
+        if field.column in list(index.columns)
+    ]
     if field.column.unique:
         name = preparer.quote(f"uq_{spec.table.name}_{field.column.name}"[:63])
         statements.append(f"CREATE UNIQUE INDEX {name} ON {table} ({column})")

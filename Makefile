@@ -1,0 +1,26 @@
+PYTHON ?= .venv/bin/python
+
+.PHONY: check fix test bench faults docs
+
+check:
+	$(PYTHON) -m ruff format --check dataflow tests bench examples
+	$(PYTHON) -m ruff check dataflow tests bench examples
+	$(PYTHON) -m mypy
+	$(PYTHON) -m pyright
+	$(PYTHON) -c "from importlinter.cli import lint_imports_command; lint_imports_command()"
+
+fix:
+	$(PYTHON) -m ruff format dataflow tests bench examples
+	$(PYTHON) -m ruff check --fix dataflow tests bench examples
+
+test:
+	$(PYTHON) -m pytest
+
+bench:
+	$(PYTHON) -m bench
+
+faults:
+	$(PYTHON) -m bench.faults --size full
+
+docs:
+	$(PYTHON) -m pytest tests/docs tests/examples

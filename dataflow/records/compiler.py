@@ -1,0 +1,81 @@
+"""Statements of one model, compiled once per shape and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from dataflow.models.spec import ModelSpec
+from dataflow.query.filters import Filter, condition_for
+from dataflow.records.prepared import Prepared, prepare
+from dataflow.records.scope import Scope
+from dataflow.records.statements import (
+    Conditions,
+    columns_of,
+    delete_statement,
+    only_one,
+    update_statement,
+)
+
+__all__ = ["Compiler"]
+
+
+class Compiler:
+    """Builds conditions that carry the model's scope, and caches compiled statements.
+
+    The number of shapes is bounded: above `LIMIT` the oldest are forgotten.
+    """
+
+    LIMIT = 2_000
+
+    def __init__(self, spec: ModelSpec, scope: Scope, dialect: sa.Dialect) -> None:
+        """Begin with an empty cache."""
+        self.spec = spec
+        self.scope = scope
+        self._dialect = dialect
+        self._kept: dict[Hashable, Prepared] = {}
+        self._unique = [frozenset(names) for names in spec.unique_sets]
+
+    def get(self, shape: Hashable, build: Callable[..., Prepared], *args: Any) -> Prepared:
+        """Return the statement of a shape, building it the first time."""
+        found = self._kept.get(shape)
+        if found is None:
+            if len(self._kept) >= self.LIMIT:
+                self._kept.pop(next(iter(self._kept)), None)
+            found = self._kept[shape] = build(*args)
+        return found
+
+    def compile(self, statement: Any, names: Sequence[str] = ()) -> Prepared:
+        """Compile a statement that returns the named fields."""
+        return prepare(statement, self._dialect, columns_of(self.spec, names))
+
+    def conditions(self, where: Filter, *, include_deleted: bool) -> Conditions:
+        """Return the conditions of scope and filter."""
+        condition = condition_for(self.spec, where.shape) if where.shape else None
+        return [self.scope.visible(include_deleted=include_deleted), condition]
+
+    def single(self, where: Filter, *, include_deleted: bool) -> Conditions:
+        """Return conditions that hold for no record when several match the filter."""
+        conditions = self.conditions(where, include_deleted=include_deleted)
+        if not self.is_single(where):
+            conditions.append(only_one(self.spec, list(conditions)))
+        return conditions
+
+    def is_single(self, where: Filter) -> bool:
+        """Whether unique constraints let at most one record match."""
+        shape = where.shape
+        terms = shape[1:] if shape and shape[0] == "and" else (shape,)
+        equal = {term[1] for term in terms if term and term[0] == "$eq"}
+        return any(names <= equal for names in self._unique)
+
+    def update(self, names: Sequence[str], conditions: Conditions) -> Any:
+        """Return the UPDATE of fields, bound as `v_<field>`."""
+        return update_statement(self.spec, self.scope, names, conditions)
+
+    def deletion(self, conditions: Conditions, *, soft: bool) -> Any:
+        """Return the statement that deletes, or marks as deleted, what matches."""
+        if not soft:
+            return delete_statement(self.spec, conditions)
+        return self.update(["deleted_at", *self.scope.updated()], conditions)

@@ -1,0 +1,141 @@
+"""Lists of records: filtered, sorted, page by page."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import sqlalchemy as sa
+from pydantic_core import to_jsonable_python
+
+from dataflow.database.database import Database
+from dataflow.models.spec import ModelSpec
+from dataflow.query.cursor import condition_after, decode_cursor, encode_cursor
+from dataflow.query.filters import Filter
+from dataflow.query.sort import Sort, order_for, total_order
+from dataflow.records.compiler import Compiler
+from dataflow.records.listing import ListRequest
+from dataflow.records.prepared import Prepared
+from dataflow.records.related import Related, root_names
+from dataflow.records.statements import count_statement, select_statement
+from dataflow.records.validation import Validator
+
+__all__ = ["Pages"]
+
+Record = dict[str, Any]
+
+
+class Pages:
+    """The list verb of one model."""
+
+    def __init__(
+        self, database: Database, compiler: Compiler, validator: Validator, related: Related
+    ) -> None:
+        """Share the parts of a store."""
+        self._database = database
+        self._compiler = compiler
+        self._validator = validator
+        self._related = related
+        self._spec: ModelSpec = compiler.spec
+        self._secret = _cursor_secret(database)
+
+    async def get(self, request: ListRequest) -> Record:
+        """Return a page: `{"records", "count", "total", "next"}`.
+
+        Raises:
+            CursorError: If `after` was altered or belongs to another query.
+        """
+        sort = total_order(self._spec, request.sort)
+        names = self._names(request, sort)
+        values = dict(request.where.parameters)
+        nulls = self._place(request, sort, values)
+        limit = None if request.limit is None else request.limit + 1
+        values |= {"limit": limit, "offset": request.offset}
+        prepared = self._compiler.get(
+            ("list", request.where.shape, sort, names, nulls, limit is None,
+             request.offset > 0, request.include_deleted),
+            self._select, request, sort, names, nulls,
+        )  # fmt: skip
+        rows = await self._database.fetch(prepared.sql, prepared.args(values))
+        more = request.limit is not None and len(rows) > request.limit
+        records = prepared.reader.many(rows[: request.limit] if more else rows)
+        return await self._page(request, records, sort, more=more)
+
+    def _names(self, request: ListRequest, sort: Sort) -> tuple[str, ...]:
+        if request.fields is None:
+            return tuple(self._spec.fields)
+        wanted = self._related.with_keys(request.fields, request.include)
+        return tuple(dict.fromkeys((*wanted, *(name for name, _ in sort))))
+
+    async def _page(
+        self, request: ListRequest, records: list[Record], sort: Sort, *, more: bool
+    ) -> Record:
+        following = self._cursor(request.where, sort, records[-1]) if more and records else None
+        if request.include and records:
+            await self._related.load(records, request.include)
+        if request.fields is not None:
+            shown = (*request.fields, *root_names(request.include))
+            records = [{name: record[name] for name in shown} for record in records]
+        total = None
+        if request.count:
+            total = await self.count(request.where, include_deleted=request.include_deleted)
+        return {"records": records, "count": len(records), "total": total, "next": following}
+
+    def _select(
+        self,
+        request: ListRequest,
+        sort: Sort,
+        names: tuple[str, ...],
+        nulls: tuple[bool, ...] | None,
+    ) -> Prepared:
+        conditions = self._compiler.conditions(
+            request.where, include_deleted=request.include_deleted
+        )
+        if nulls is not None:
+            places = [f"after_{number}" for number in range(len(sort))]
+            conditions.append(condition_after(self._spec, sort, nulls, places))
+        statement = select_statement(self._spec, names, conditions)
+        statement = statement.order_by(*order_for(self._spec, sort))
+        if request.limit is not None:
+            statement = statement.limit(sa.bindparam("limit", type_=sa.BigInteger()))
+        if request.offset:
+            statement = statement.offset(sa.bindparam("offset", type_=sa.BigInteger()))
+        return self._compiler.compile(statement, names)
+
+    def _place(
+        self, request: ListRequest, sort: Sort, values: dict[str, Any]
+    ) -> tuple[bool, ...] | None:
+        """Decode the cursor into parameters; return which of them are null."""
+        if request.after is None:
+            return None
+        scope = self._cursor_scope(request.where, sort)
+        place = decode_cursor(self._secret, scope, request.after, len(sort))
+        for number, ((name, _), value) in enumerate(zip(sort, place, strict=True)):
+            field = self._spec.fields[name]
+            known = None if value is None else self._validator.value(field, value)
+            values[f"after_{number}"] = known
+        return tuple(value is None for value in place)
+
+    def _cursor(self, where: Filter, sort: Sort, record: Record) -> str:
+        values = to_jsonable_python([record[name] for name, _ in sort])
+        return encode_cursor(self._secret, self._cursor_scope(where, sort), values)
+
+    def _cursor_scope(self, where: Filter, sort: Sort) -> str:
+        return f"{self._spec.table.fullname} {sort!r} {where.shape!r}"
+
+    async def count(self, where: Filter, *, include_deleted: bool = False) -> int:
+        """Return how many records match."""
+
+        def build() -> Prepared:
+            conditions = self._compiler.conditions(where, include_deleted=include_deleted)
+            return self._compiler.compile(count_statement(self._spec, conditions))
+
+        prepared = self._compiler.get(("count", where.shape, include_deleted), build)
+        rows = await self._database.fetch(prepared.sql, prepared.args(where.parameters))
+        return int(rows[0][0])
+
+
+def _cursor_secret(database: Database) -> bytes:
+    given = database.config.cursor_secret
+    text = given.get_secret_value() if given else f"cursor {database.config.database_url}"
+    return hashlib.sha256(text.encode()).digest()

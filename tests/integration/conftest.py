@@ -1,0 +1,45 @@
+"""Fixtures that several topics share: one node by itself, and the statements that ran."""
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from dataflow import DataFlow, LocalRuntime, WorkflowBuilder
+
+RunNode = Callable[[str, dict[str, Any]], dict[str, Any]]
+
+
+@pytest.fixture
+def run_node(db: DataFlow, runtime: LocalRuntime) -> RunNode:
+    """Run one node of `db` in a workflow of its own and return its output."""
+
+    def run(node_type: str, inputs: dict[str, Any]) -> dict[str, Any]:
+        workflow = WorkflowBuilder(db=db)
+        workflow.add_node(node_type, "only", inputs)
+        results, _ = runtime.execute(workflow.build())
+        return results["only"]
+
+    return run
+
+
+@pytest.fixture
+def logged_db(url: str) -> Iterator[DataFlow]:
+    """A DataFlow that logs its statements."""
+    database = DataFlow(url, echo=True)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def statements(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+    """Return the statements logged since the last call."""
+    caplog.set_level(logging.INFO, logger="dataflow.sql")
+
+    def take() -> list[str]:
+        found = [record.getMessage() for record in caplog.records if record.name == "dataflow.sql"]
+        caplog.clear()
+        return found
+
+    return take
