@@ -20,7 +20,7 @@ from dataflow.models.declare import declare_model
 from dataflow.models.describe import describe_model
 from dataflow.models.fields import Field, Relationship
 from dataflow.models.hints import hints_of
-from dataflow.models.naming import NAMING
+from dataflow.models.naming import NAMING, class_name
 from dataflow.models.reflect import model_for_table
 from dataflow.models.spec import ModelSpec
 from dataflow.nodes.function import NodeDecorator
@@ -118,11 +118,11 @@ class DataFlow(Verbs):
         self._register(spec)
         return model
 
-    def _check_table(self, name: str, model: type, location: str) -> None:
+    def _check_table(self, name: str, model: str, location: str) -> None:
         for store in self._stores.values():
             if store.spec.table.fullname.lower() == name.lower():
                 raise DuplicateModelError(
-                    name=model.__name__, kind="table", value=name,
+                    name=model, kind="table", value=name,
                     first=store.spec.location, second=location,
                 )  # fmt: skip
 
@@ -171,6 +171,8 @@ class DataFlow(Verbs):
         Raises:
             SchemaDriftError: If a table does not exist.
         """
+        for name in tables:
+            self._check_table(name, class_name(name), f"reflect({name!r})")
         portal.call(reflect_tables(self.database, self._mapping.metadata, tables))
         models = []
         for name in tables:

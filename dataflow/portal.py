@@ -7,6 +7,8 @@ call and again in a forked child. uvloop is used where it is installed.
 from __future__ import annotations
 
 import asyncio
+import atexit
+import contextlib
 import importlib.util
 import os
 import sys
@@ -20,6 +22,7 @@ from dataflow.errors import LoopError
 __all__ = ["Portal", "portal", "sync_call"]
 
 T = TypeVar("T")
+_STOP_SECONDS = 3
 
 
 class Portal:
@@ -52,7 +55,17 @@ class Portal:
         loop = _new_loop()
         self._thread = threading.Thread(target=loop.run_forever, name="dataflow", daemon=True)
         self._thread.start()
+        atexit.register(self._stop, loop, os.getpid())
         return loop
+
+    def _stop(self, loop: asyncio.AbstractEventLoop, process: int) -> None:
+        """At exit, let everything that lives on the loop close itself."""
+        if os.getpid() != process or not loop.is_running():
+            return
+        closed = asyncio.run_coroutine_threadsafe(loop.shutdown_asyncgens(), loop)
+        with contextlib.suppress(TimeoutError):
+            closed.result(_STOP_SECONDS)
+        loop.call_soon_threadsafe(loop.stop)
 
     def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the portal's loop and wait for its result.
@@ -108,7 +121,7 @@ portal = Portal()
 
 
 def sync_call(
-    name: str, twin: str, make: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any
+    name: str, twin: str, make: Callable[..., Coroutine[Any, Any, T]], /, *args: Any, **kwargs: Any
 ) -> T:
     """Run `make(*args, **kwargs)` on the portal, warning when a loop is blocked by it."""
     portal.warn_in_running_loop(name, twin)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from servers import ServerUnavailable, postgres_server
+from servers import ServerUnavailableError, postgres_server
 
 from dataflow import DataFlow, LocalRuntime
 
@@ -34,7 +34,7 @@ def postgres_url() -> Iterator[str]:
     try:
         with postgres_server() as url:
             yield url
-    except ServerUnavailable as error:
+    except ServerUnavailableError as error:
         if "postgres" in REQUIRED:
             raise
         pytest.skip(str(error))

@@ -22,7 +22,7 @@ from pathlib import Path
 START_SECONDS = 60
 
 
-class ServerUnavailable(Exception):
+class ServerUnavailableError(Exception):
     """No server can be started here; the text says what was tried."""
 
 
@@ -62,7 +62,7 @@ def postgres_server(*, fsync: bool = False) -> Iterator[str]:
     """Yield the URL of a running server's maintenance database.
 
     Raises:
-        ServerUnavailable: If no server was found that starts.
+        ServerUnavailableError: If no server was found that starts.
     """
     url = os.environ.get("DATAFLOW_TEST_POSTGRES_URL")
     if url:
@@ -82,7 +82,9 @@ def postgres_server(*, fsync: bool = False) -> Iterator[str]:
         finally:
             server.stop()
         return
-    raise ServerUnavailable("no PostgreSQL here; tried: " + ("; ".join(tried) or "nothing found"))
+    raise ServerUnavailableError(
+        "no PostgreSQL here; tried: " + ("; ".join(tried) or "nothing found")
+    )
 
 
 class PostgresServer:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Awaitable, Callable
 from contextvars import Token
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, get_args
 
 from dataflow.database.current import OpenTransactions, activate, open_transactions
 from dataflow.database.driver import Isolation
 from dataflow.database.lane import Lane
 from dataflow.database.transaction import Transaction
+from dataflow.errors import ParameterError, did_you_mean
 from dataflow.portal import portal
 
 __all__ = ["TransactionBlock"]
@@ -41,6 +42,11 @@ class TransactionBlock:
         savepoint: bool,
     ) -> None:
         """Prepare; entering begins."""
+        if isolation is not None and isolation not in get_args(Isolation):
+            raise ParameterError(
+                problem=f"there is no isolation level {isolation!r}.",
+                advise=did_you_mean(str(isolation), get_args(Isolation)),
+            )
         self._database = database
         self._isolation: Isolation | None = isolation
         self._read_only = read_only

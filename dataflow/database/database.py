@@ -91,23 +91,21 @@ class Database:
 
     async def run(
         self,
-        call: Callable[[Any, str, Sequence[Any]], Awaitable[Any]],
-        sql: str,
-        args: Sequence[Any],
-        *,
+        call: Callable[..., Awaitable[Any]],
+        *args: Any,
         write: bool,
     ) -> Any:
         """Await one driver call on the transaction's connection or on one of the pool."""
         if self.config.echo:
-            _sql_log.info("%s", sql)
+            _sql_log.info("%s", args[0])
         transaction = open_transactions.get().get(self)
         if transaction is not None:
-            return await transaction.run(call, sql, args)
+            return await transaction.run(call, *args)
         lane = self._lanes.get(id(asyncio.get_running_loop())) or await self.lane()
         fairy = await lane.take(write=write)
         connection, broken = fairy.driver_connection, False
         try:
-            return await call(connection, sql, args)
+            return await call(connection, *args)
         except asyncio.CancelledError:
             self.driver.stopped(connection)
             raise

@@ -116,6 +116,14 @@ class Driver(ABC):
         """Open a transaction on the server."""
 
     @abstractmethod
+    async def ended(self, connection: Any, *, read_only: bool) -> None:
+        """Undo what `begin` set on the connection, after the transaction's end."""
+
+    @abstractmethod
+    async def advance_key(self, connection: Any, table: sa.Table, value: int) -> None:
+        """Let generated keys go on above a key that a caller gave."""
+
+    @abstractmethod
     async def run_plain(self, connection: Any, sql: str) -> None:
         """Run a statement without parameters or rows, such as COMMIT."""
 

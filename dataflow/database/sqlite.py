@@ -146,7 +146,16 @@ class SqliteDriver(Driver):
 
     async def begin(self, connection: Any, *, isolation: Isolation | None, read_only: bool) -> None:
         del isolation  # always serializable
+        if read_only:
+            await self.run_plain(connection, "PRAGMA query_only = ON")
         await self.run_plain(connection, "BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+    async def ended(self, connection: Any, *, read_only: bool) -> None:
+        if read_only:
+            await self.run_plain(connection, "PRAGMA query_only = OFF")
+
+    async def advance_key(self, connection: Any, table: sa.Table, value: int) -> None:
+        """Nothing to do: AUTOINCREMENT goes on above every key."""
 
     async def run_plain(self, connection: Any, sql: str) -> None:
         await connection.execute_fetchall(sql)

@@ -68,7 +68,7 @@ _BY_NAME: dict[str, Callable[[BaseException], DataFlowError]] = {
 _BUSY = ("SQLITE_BUSY", "SQLITE_LOCKED")
 _CLOSED = ("no active connection", "connection closed")
 _DRIFT = ("no such table", "no such column", "has no column")
-_UNUSABLE = ("SQLITE_CANTOPEN", "SQLITE_NOTADB", "SQLITE_CORRUPT", "SQLITE_READONLY", "SQLITE_FULL")
+_UNUSABLE = ("SQLITE_CANTOPEN", "SQLITE_NOTADB", "SQLITE_CORRUPT", "SQLITE_FULL")
 
 
 def translate_error(

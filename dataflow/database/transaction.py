@@ -10,7 +10,12 @@ from typing import Any, Self, TypeVar
 
 from dataflow.database.driver import Driver, Isolation, Row
 from dataflow.database.lane import Lane
-from dataflow.errors import ConnectionLostError, DataFlowError, LoopError
+from dataflow.errors import (
+    ConnectionLostError,
+    DataFlowError,
+    LoopError,
+    TransactionAbortedError,
+)
 
 __all__ = ["Transaction", "outcome_of"]
 
@@ -36,6 +41,7 @@ class Transaction:
         self._turn = asyncio.Lock()
         self._names = itertools.count(1)
         self._write = True
+        self._failure: BaseException | None = None
 
     @classmethod
     async def open(
@@ -80,6 +86,7 @@ class Transaction:
                 if isinstance(error, asyncio.CancelledError):
                     self._driver.stopped(self.connection)
                 found = outcome_of(self._driver, error)
+                self._failure = self._failure or found
                 if found is error:
                     raise
                 raise found from error
@@ -87,11 +94,19 @@ class Transaction:
     async def commit(self) -> None:
         """Commit, and give the connection back.
 
+        A transaction in which a statement failed is rolled back instead, on every
+        database, even when the caller has caught that error.
+
         Raises:
+            TransactionAbortedError: If a statement failed before.
             ConnectionLostError: With outcome `"unknown"` when the reply was lost.
         """
+        if self._failure is not None:
+            await self.rollback()
+            raise TransactionAbortedError(cause=_first_line(self._failure)) from self._failure
         try:
             await self.run(self._driver.run_plain, "COMMIT")
+            await self._driver.ended(self.connection, read_only=not self._write)
         except ConnectionLostError:
             self._discard()
             raise
@@ -105,6 +120,7 @@ class Transaction:
         try:
             async with self._turn:
                 await self._driver.run_plain(self.connection, "ROLLBACK")
+                await self._driver.ended(self.connection, read_only=not self._write)
         except Exception:  # noqa: BLE001 - whatever is wrong, closing the connection rolls back
             self._discard()
             return
@@ -126,6 +142,10 @@ class Transaction:
         self._lane.give(self._fairy, write=self._write, broken=True)
 
 
+def _first_line(error: BaseException | None) -> str:
+    return str(error).partition("\n")[0]
+
+
 class Savepoint:
     """A part of a transaction that fails alone."""
 
@@ -133,8 +153,10 @@ class Savepoint:
         """Prepare; entering sets the savepoint."""
         self._transaction = transaction
         self._name = name
+        self._before: BaseException | None = None
 
     async def __aenter__(self) -> Transaction:
+        self._before = self._transaction._failure  # noqa: SLF001 - a part of its transaction
         await self._run("SAVEPOINT")
         return self._transaction
 
@@ -144,9 +166,13 @@ class Savepoint:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if error is not None:
+        failure = self._transaction._failure  # noqa: SLF001 - a part of its transaction
+        if error is not None or failure is not self._before:
             await self._run("ROLLBACK TO SAVEPOINT")
         await self._run("RELEASE SAVEPOINT")
+        self._transaction._failure = self._before  # noqa: SLF001 - likewise
+        if error is None and failure is not self._before:
+            raise TransactionAbortedError(cause=_first_line(failure)) from failure
 
     async def _run(self, verb: str) -> None:
         transaction = self._transaction

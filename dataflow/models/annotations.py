@@ -13,7 +13,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel
+from pydantic import AfterValidator, BaseModel, PydanticUserError
 from pydantic import Field as Constraint
 from sqlalchemy import Boolean, Date, String, Text, Time, Uuid
 from sqlalchemy.types import TypeEngine
@@ -37,6 +37,8 @@ __all__ = ["Resolved", "Unsupported", "column_type_for", "resolve", "validated_a
 INT_MIN, INT_MAX = -(2**63), 2**63 - 1
 _JSON_ORIGINS = (list, dict, set, frozenset, tuple)
 _JSON_ABSTRACT = (collections.abc.Sequence, collections.abc.Mapping)
+_EARLIEST = dt.datetime.min.replace(tzinfo=dt.UTC)
+_LATEST = dt.datetime.max.replace(tzinfo=dt.UTC)
 _NO_NUL = r"^[^\x00]*$"
 
 
@@ -126,7 +128,12 @@ def column_type_for(base: Any, info: FieldInfo) -> TypeEngine[Any]:
     if isinstance(base, type) and issubclass(base, enum.Enum):
         return EnumValue(base)
     if _is_document(base):
-        return JsonValue(base)
+        try:
+            return JsonValue(base)
+        except PydanticUserError as error:
+            reason = str(error).partition("\n")[0]
+            msg = f"{getattr(base, '__name__', base)!s} cannot be stored as JSON: {reason}"
+            raise Unsupported(msg) from None
     msg = (
         f"{getattr(base, '__name__', base)!s} has no column type; use int, float, bool, str, "
         "bytes, Decimal, date, time, datetime, timedelta, UUID, Enum, Literal, or a list, dict, "
@@ -169,19 +176,35 @@ def _refuse_nul(value: str) -> str:
 
 def _to_utc(value: dt.datetime) -> dt.datetime:
     try:
-        return utc_of(value)
+        instant = utc_of(value)
     except OverflowError:
+        instant = _LATEST
+    if instant in (_EARLIEST, _LATEST):  # PostgreSQL's driver reads these as infinity
         msg = "the instant is outside the years 1 to 9999 in UTC"
-        raise ValueError(msg) from None
+        raise ValueError(msg)
+    return instant
 
 
-def _refuse_nul_value(value: Any) -> Any:
-    return _refuse_nul(value) if isinstance(value, str) else value
+def _fit_microseconds(value: dt.timedelta) -> dt.timedelta:
+    if not INT_MIN <= value // dt.timedelta(microseconds=1) <= INT_MAX:
+        msg = "the duration is longer than 2**63 microseconds"
+        raise ValueError(msg)
+    return value
+
+
+def _fit_digits(value: Decimal) -> Decimal:
+    _, digits, exponent = value.as_tuple()
+    if isinstance(exponent, int) and (exponent < -16_383 or len(digits) + exponent > 131_072):
+        msg = "a Decimal has at most 131072 digits before the point and 16383 after it"
+        raise ValueError(msg)
+    return value
 
 
 _EXTRA: dict[Any, tuple[Any, ...]] = {
     int: (Constraint(ge=INT_MIN, le=INT_MAX),),
     float: (Constraint(allow_inf_nan=False),),
+    Decimal: (AfterValidator(_fit_digits),),
+    dt.timedelta: (AfterValidator(_fit_microseconds),),
     dt.time: (AfterValidator(_refuse_zone),),
     dt.datetime: (AfterValidator(_to_utc),),
 }

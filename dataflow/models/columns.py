@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import copy
 import datetime as dt
+import enum
 import uuid
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.orm import ColumnProperty, Mapper
+from pydantic import TypeAdapter, ValidationError
+from sqlalchemy.orm import Mapper
 from sqlalchemy.types import TypeEngine
 
 from dataflow.errors import AnnotationError
@@ -140,9 +143,11 @@ def _field(draft: _Draft, *, alone: bool) -> FieldSpec:
             "the default is None, but the annotation does not allow None.",
             f"write {draft.name}: {getattr(resolved.base, '__name__', resolved.base)} | None",
         )
+    annotation = validated_annotation(resolved.full, resolved.base, info, nullable=nullable)
+    _check_default(draft, info, annotation)
     return FieldSpec(
         name=draft.name,
-        annotation=validated_annotation(resolved.full, resolved.base, info, nullable=nullable),
+        annotation=annotation,
         column=_column(draft, info, column_type, nullable=nullable, generated=generated),
         info=info,
         declared=resolved.base,
@@ -151,6 +156,21 @@ def _field(draft: _Draft, *, alone: bool) -> FieldSpec:
         default=MISSING if generated else info.default,
         default_factory=default_factory,
     )
+
+
+def _check_default(draft: _Draft, info: FieldInfo, annotation: Any) -> None:
+    """Refuse a default that the field itself would refuse; sure cases cost nothing."""
+    value = info.default
+    if value is MISSING or value is None or isinstance(value, bool):
+        if isinstance(value, bool) and draft.resolved.base is not bool:
+            raise draft.refuse(f"the default {value!r} does not fit.")
+        return
+    try:
+        TypeAdapter(annotation).validate_python(value, strict=isinstance(value, str | int | float))
+        column_type_for(draft.resolved.base, info)
+    except ValidationError as error:
+        reason = error.errors(include_url=False)[0]["msg"]
+        raise draft.refuse(f"the default {value!r} does not fit: {reason}.") from None
 
 
 def _with_mutable_default(info: FieldInfo) -> FieldInfo:
@@ -190,7 +210,7 @@ def _column(
         nullable=nullable,
         unique=info.unique or None,
         default=default,
-        server_default=sa.text(info.server_default) if info.server_default else None,
+        server_default=_server_default(info),
         autoincrement=True if generated else False if info.primary_key else "auto",
         comment=None,
     )
@@ -202,6 +222,16 @@ def _column_default(info: FieldInfo, *, generated: bool) -> Any:
     if info.default_factory is not None:
         return _without_context(info.default_factory)
     return None if info.default is MISSING else info.default
+
+
+def _server_default(info: FieldInfo) -> Any:
+    """Return the DDL default: rows inserted without the column get the model's default."""
+    if info.server_default:
+        return sa.text(info.server_default)
+    value = info.default.value if isinstance(info.default, enum.Enum) else info.default
+    if isinstance(value, bool):
+        return sa.true() if value else sa.false()
+    return str(value) if isinstance(value, int | float | str | Decimal) else None
 
 
 def _without_context(factory: Callable[[], Any]) -> Callable[[], Any]:
@@ -257,7 +287,8 @@ def _added_fields(fields: Mapping[str, FieldSpec], options: ModelOptions) -> dic
 
 
 def _instant(name: str, *, nullable: bool = False, **events: Any) -> FieldSpec:
-    column = sa.Column(name, UtcDateTime(), nullable=nullable, **events)
+    now = None if nullable else sa.func.now()
+    column = sa.Column(name, UtcDateTime(), nullable=nullable, server_default=now, **events)
     annotation = validated_annotation(dt.datetime, dt.datetime, FieldInfo(), nullable=nullable)
     return FieldSpec(
         name,
@@ -274,10 +305,11 @@ def _instant(name: str, *, nullable: bool = False, **events: Any) -> FieldSpec:
 
 def mapped_fields(mapper: Mapper[Any]) -> dict[str, FieldSpec]:
     """Return the fields of a class that SQLAlchemy has mapped already."""
-    fields = {}
-    for name, prop in mapper._init_properties.items():  # noqa: SLF001 - public access configures mappers, too early
-        if isinstance(prop, ColumnProperty) and isinstance(prop.columns[0], sa.Column):
-            fields[name] = _mapped_field(mapper, name, prop.columns[0])
+    fields = {
+        name: _mapped_field(mapper, name, column)
+        for name, column in mapper.columns.items()
+        if isinstance(column, sa.Column)
+    }
     by_column: dict[Any, FieldSpec] = {field.column: field for field in fields.values()}
     return {by_column[c].name: by_column[c] for c in mapper.local_table.c if c in by_column}
 

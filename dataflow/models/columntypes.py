@@ -11,7 +11,7 @@ import enum
 import json
 import re
 from collections.abc import Callable
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -49,6 +49,7 @@ __all__ = [
 
 Convert = Callable[[Any], Any]
 DECIMAL_COLLATION = "dataflow_decimal"
+_WIDE = Context(prec=150_000)
 BIGINT: TypeEngine[int] = BigInteger().with_variant(Integer(), "sqlite")
 BYTES: TypeEngine[bytes] = LargeBinary()
 _ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
@@ -164,7 +165,7 @@ class ExactDecimal(_Converted):
 
     def _text_of_decimal(self, value: Decimal) -> str:
         if self.scale is not None:
-            value = Decimal(value).quantize(Decimal(1).scaleb(-self.scale))
+            value = Decimal(value).quantize(Decimal(1).scaleb(-self.scale), context=_WIDE)
         return format(value, "f")
 
     def from_driver(self, dialect: Dialect) -> Convert | None:
@@ -250,11 +251,28 @@ class JsonValue(_Converted):
         return lambda value: _json_text(adapter.dump_python(value, mode="json"))
 
     def from_driver(self, dialect: Dialect) -> Convert | None:
-        return json.loads if self._adapter is None else self._adapter.validate_json
+        adapter = self._adapter
+        if dialect.name == "postgresql":  # the driver has decoded the document already
+            return None if adapter is None else adapter.validate_python
+        return json.loads if adapter is None else adapter.validate_json
+
+
+def _refuse_other_keys(value: object) -> None:
+    """Refuse dict keys that JSON would silently turn into text."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                detail = f"a JSON object's keys are texts, not {key!r}"
+                raise DataValueError(detail=detail)
+            _refuse_other_keys(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            _refuse_other_keys(item)
 
 
 def _json_text(value: object) -> str:
     try:
+        _refuse_other_keys(value)
         text = json.dumps(value, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
         text.encode()
     except (TypeError, ValueError, RecursionError) as error:

@@ -22,7 +22,7 @@ from dataflow.models.spec import FieldSpec, ModelOptions, ModelSpec, Relationshi
 __all__ = ["CheckTable", "Lookup", "declare_model", "spec_of_mapped"]
 
 Lookup = Callable[[str], type]
-CheckTable = Callable[[str, type, str], None]
+CheckTable = Callable[[str, str, str], None]
 _OPTION_NAMES = tuple(item.name for item in dataclass_fields(ModelOptions))
 
 
@@ -42,7 +42,7 @@ def declare_model(
         lookup: Finds the class of another model by name, when a link is first used.
         options: Keywords of `@db.model(...)`; they win over `__dataflow__`.
         hints: Resolves the class's annotations.
-        check_table: Called with table name, class and place before the table is made;
+        check_table: Called with table name, class name and place before the table is made;
             raises when the name is taken.
 
     Raises:
@@ -52,17 +52,17 @@ def declare_model(
     """
     chosen = _options_of(model, options)
     if isinstance(sa.inspect(model, raiseerr=False), Mapper) and "__mapper__" in vars(model):
-        check_table(sa.inspect(model).local_table.fullname, model, hints.location)
+        check_table(sa.inspect(model).local_table.fullname, model.__name__, hints.location)
         return spec_of_mapped(model, chosen, hints)
     _refuse_inheritance(model)
     if hints.is_declarative():
         if not hasattr(model, "__tablename__"):
             model.__tablename__ = chosen.table or table_name(model.__name__)  # type: ignore[attr-defined]  # read by SQLAlchemy
-        check_table(model.__tablename__, model, hints.location)  # type: ignore[attr-defined]  # likewise
+        check_table(model.__tablename__, model.__name__, hints.location)  # type: ignore[attr-defined]  # likewise
         mapping.mapped(model)
         return spec_of_mapped(model, chosen, hints)
     name = chosen.table or getattr(model, "__tablename__", None) or table_name(model.__name__)
-    check_table(check_identifier(name, "table"), model, hints.location)
+    check_table(check_identifier(name, "table"), model.__name__, hints.location)
     return _declare_plain(model, name, mapping, lookup, chosen, hints)
 
 
@@ -171,7 +171,7 @@ def spec_of_mapped(model: type, options: ModelOptions, hints: Hints) -> ModelSpe
     fields = mapped_fields(mapper)
     links = {
         key: RelationshipSpec(key, _target_name(link.argument), bool(link.uselist))
-        for key, link in mapper._init_properties.items()  # noqa: SLF001 - public access configures mappers, too early
+        for key, link in mapper._props.items()  # noqa: SLF001 - public access configures mappers, too early
         if isinstance(link, RelationshipProperty)
     }
     return _spec(model, table, fields, links, replace(options, timestamps=False), hints)

@@ -25,6 +25,14 @@ class SwitchNode(Node):
     blocking: ClassVar[bool] = False
     branches: ClassVar[bool] = True
 
+    @classmethod
+    def outputs_with(cls, inputs: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return the ways: `true` and `false`, or the cases and `default`."""
+        if "cases" not in inputs:
+            return {"true": Any, "false": Any}
+        cases = inputs["cases"]
+        return {**dict.fromkeys(cases, Any), "default": Any} if isinstance(cases, Mapping) else None
+
     def run(
         self, *, value: Any, cases: dict[str, Any] | None = None, data: Any = None
     ) -> dict[str, Any]:

@@ -48,12 +48,12 @@ class ModelNode(Node):
     takes_key: ClassVar[bool] = False
     writes: ClassVar[bool] = False
     blocking: ClassVar[bool] = False
+    mutates_inputs: ClassVar[bool] = False
 
     spec: ClassVar[ModelSpec]
     store: ClassVar[Store]
     bulk: ClassVar[Bulk]
     _names: ClassVar[Mapping[str, str]] = {}
-    _known: ClassVar[frozenset[str]] = frozenset()
 
     @classmethod
     def bind(cls, store: Store, bulk: Bulk, effects: Effects) -> type[ModelNode]:
@@ -69,8 +69,8 @@ class ModelNode(Node):
                 "store": store,
                 "bulk": bulk,
                 "effects": effects,
+                "open_inputs": False,
                 "_names": cls._spellings(spec),
-                "_known": frozenset(option.name for option in cls.options),
             },
         )
 

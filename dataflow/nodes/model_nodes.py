@@ -332,6 +332,22 @@ def _missing_option(cls: type[ModelNode], given: Collection[str], name: str) -> 
     return [] if f"option:{name}" in kinds else [f"input {name!r} is neither given nor connected"]
 
 
+def _check_given(cls: type[ModelNode], options: Inputs, connected: Collection[str]) -> None:
+    """Refuse a given but empty choice; an absent one may still be connected."""
+    chosen = {cls._names.get(name) for name in connected}
+    if {"option:filter", "option:ids", "option:all"} & chosen:
+        return
+    if "filter" in options or "ids" in options:
+        where_many(cls.store, options, cls.suffix.removesuffix("Node"))
+
+
+def _missing_choice(cls: type[ModelNode], given: Collection[str], other: str) -> list[str]:
+    kinds = {cls._names.get(name) for name in given}
+    if {"option:filter", "option:all", "option:data", f"option:{other}"} & kinds:
+        return []
+    return ["nothing says which records: give a filter, or all=True if every record is meant"]
+
+
 class BulkUpdateNode(ModelNode):
     """Change many records: one dict for all matches of a filter, or a row for each.
 
@@ -364,8 +380,7 @@ class BulkUpdateNode(ModelNode):
         rows, changes = cls._changes(options)
         if changes is not None:
             cls._check_field_values(changes)
-            if not {"filter", "conditions", "where"} & set(connected):
-                where_many(cls.store, options, "BulkUpdate")
+            _check_given(cls, options, connected)
         elif rows is not None and options.get("filter") is not None:
             raise cls.refuse("a filter goes with fields; rows in data carry their own key.")
 
@@ -373,9 +388,11 @@ class BulkUpdateNode(ModelNode):
     def check_missing(cls, given: Collection[str]) -> list[str]:
         """New values must come from somewhere."""
         kinds = {cls._names.get(item) for item in given}
-        if {"option:fields", "option:data"} & kinds:
+        if "option:data" in kinds:
             return []
-        return ["nothing says what to change: give filter and fields, or data"]
+        if "option:fields" not in kinds:
+            return ["nothing says what to change: give filter and fields, or data"]
+        return _missing_choice(cls, given, "filter")
 
     @classmethod
     def _changes(cls, options: Inputs) -> tuple[Any, Mapping[str, Any] | None]:
@@ -428,8 +445,12 @@ class BulkDeleteNode(ModelNode):
     ) -> None:
         """Refuse a delete of everything that does not say so."""
         super().check_values(fields, key, options, connected)
-        if not {"filter", "conditions", "where", "ids"} & set(connected):
-            where_many(cls.store, options, "BulkDelete")
+        _check_given(cls, options, connected)
+
+    @classmethod
+    def check_missing(cls, given: Collection[str]) -> list[str]:
+        """Something must say which records."""
+        return _missing_choice(cls, given, "ids")
 
     async def run(self, **inputs: Any) -> dict[str, Any]:
         """Delete and count."""

@@ -42,6 +42,9 @@ class Node:
     join: ClassVar[str] = "all"
     """`"all"`: skipped when one source was skipped; `"any"`: when all were."""
 
+    mutates_inputs: ClassVar[bool] = True
+    """Whether `run` may change lists and dicts that it is given; each run gets its own."""
+
     open_inputs: ClassVar[bool] = False
     """Whether inputs of any name are accepted."""
 
@@ -77,6 +80,12 @@ class Node:
             hints = getattr(returns, "__annotations__", None)
             return dict(typing.get_type_hints(returns)) if hints else None
         return {"result": returns}
+
+    @classmethod
+    def outputs_with(cls, inputs: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return the outputs for given inputs; None when only a run tells."""
+        del inputs
+        return cls.outputs()
 
     @classmethod
     def describe(cls) -> str:

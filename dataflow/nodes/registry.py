@@ -115,10 +115,9 @@ def find_node_type(name: str, registry: Registry | None, at: str | None = None) 
     if registry is not None:
         known = (*registry.names(), *default_registry.names())
         raise UnknownNodeError(name=name, known=known, at=at)
-    matches = _matches(name)
-    if len(matches) > 1:
+    if len(_matches(name)) > 1:
         gc.collect()  # forgotten DataFlow objects that only a cycle keeps
-        matches = _matches(name)
+    matches = _matches(name)
     if not matches:
         known = tuple(item for place in list(_live) for item in place.names())
         raise UnknownNodeError(name=name, known=known, at=at)

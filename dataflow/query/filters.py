@@ -96,9 +96,11 @@ class _Parser:
         if not isinstance(value, list | tuple) or not value:
             raise self.refuse(f"{operator} takes a non-empty list of filters.")
         parts = tuple(self.document(item, depth + 1) for item in value)
-        if operator == "$nor":
-            return ("not", ("or", *parts))
-        return (operator[1:], *parts)
+        if operator == "$and":
+            parts = tuple(part for part in parts if part)
+            return ("and", *parts) if parts else ()
+        either: Shape = ("or", *parts) if all(parts) else ()
+        return ("not", either) if operator == "$nor" else either
 
     def field(self, field: FieldSpec, value: Any, depth: int) -> Shape:
         if not isinstance(value, Mapping):

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from dataflow.database.database import Database
 from dataflow.database.driver import Driver, UpdatePlan, UpsertPlan
 from dataflow.database.transaction import Transaction
-from dataflow.errors import DatabaseError, DataFlowError, RecordValidationError
+from dataflow.errors import DatabaseError
 from dataflow.models.spec import FieldSpec, ModelSpec
 from dataflow.query.filters import Filter
 from dataflow.records.prepared import Prepared, bind_processor
@@ -109,6 +109,7 @@ class Bulk:
     ) -> dict[str, Any]:
         """Give every match the same values."""
         self._store.scope.refuse_change("BulkUpdate")
+        self._store.check_changes(changes)
         await self._store.ready()
         record = {**self._store.scope.updated(), **self._store.validator.changes(changes)}
         names = tuple(record)
@@ -213,6 +214,8 @@ class Bulk:
             )
             new, old = await transaction.run(self._driver.upsert_rows, plan, encoder.rows(group))
             inserted, updated = inserted + new, updated + old
+            if new and self._spec.key_is_generated and self._spec.key[0] in names:
+                await self._store.advance_key(group)
         return inserted, updated
 
     async def _batches(
@@ -309,6 +312,8 @@ class _Inserter:
         if self._ids and spec.key_is_generated and spec.key[0] not in names:
             return await run(self._driver.insert_generated, spec.table, encoder.columns, encoded)
         await run(self._driver.insert_rows, spec.table, encoder.columns, encoded)
+        if spec.key_is_generated and spec.key[0] in names:
+            await self._store.advance_key(rows)
         return _keys_of(rows, spec.key) if self._ids else []
 
     async def insert_what_fits(
@@ -324,11 +329,17 @@ class _Inserter:
         except DatabaseError as error:
             tally.inserted, tally.skipped = before
             if len(rows) == 1:
-                tally.reject([_problem_of(error, places[0], rows[0])])
+                tally.reject([self._problem(error, places[0], rows[0])])
                 return []
         half = len(rows) // 2
         first = await self.insert_what_fits(rows[:half], places[:half], tally)
         return first + await self.insert_what_fits(rows[half:], places[half:], tally)
+
+    def _problem(self, error: DatabaseError, index: int, row: Mapping[str, Any]) -> Problem:
+        found = getattr(error, "fields", None) or getattr(error, "field", None)
+        field = str(found or "record")
+        value = self._store.validator.shown(field, row.get(field))
+        return index, field, error.problem_text(), value
 
 
 class _Encoder:
@@ -412,11 +423,3 @@ def _merged(
             merged[place] = {**merged[place], **{name: row[name] for name in shape}}
             names[place] = tuple(dict.fromkeys((*names[place], *shape)))
     return merged, names
-
-
-def _problem_of(error: DataFlowError, index: int, row: Mapping[str, Any]) -> Problem:
-    if isinstance(error, RecordValidationError):
-        _, field, reason, value = error.problems[0]
-        return index, field, reason, value
-    field = str(getattr(error, "fields", None) or getattr(error, "field", None) or "record")
-    return index, field, error.problem_text(), row.get(field)

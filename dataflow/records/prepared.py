@@ -11,6 +11,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 __all__ = ["Prepared", "RowReader", "bind_processor", "prepare", "result_processor"]
 
 Convert = Callable[[Any], Any]
+_FLOAT8, _NUMERIC = 701, 1700
 
 
 def bind_processor(kind: TypeEngine[Any], dialect: sa.Dialect) -> Convert | None:
@@ -23,8 +24,15 @@ def bind_processor(kind: TypeEngine[Any], dialect: sa.Dialect) -> Convert | None
 def result_processor(kind: TypeEngine[Any], dialect: sa.Dialect) -> Convert | None:
     """Return the conversion of values of a type from the driver, or None."""
     if isinstance(kind, TypeDecorator):
-        return kind.result_processor(dialect, None)
-    return kind.dialect_impl(dialect).result_processor(dialect, None)
+        return kind.result_processor(dialect, _wire_type(kind))
+    return kind.dialect_impl(dialect).result_processor(dialect, _wire_type(kind))
+
+
+def _wire_type(kind: TypeEngine[Any]) -> int | None:
+    """Return the type code by which SQLAlchemy tells doubles from decimals on PostgreSQL."""
+    if isinstance(kind, sa.Float):
+        return _FLOAT8
+    return _NUMERIC if isinstance(kind, sa.Numeric) else None
 
 
 class RowReader:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dataflow.errors import ParameterError, UnfilteredWriteError
+from dataflow.errors import ParameterError, UnfilteredWriteError, did_you_mean
 from dataflow.models.spec import ModelSpec
 from dataflow.query.filters import EMPTY, Filter
 from dataflow.query.sort import parse_sort
@@ -15,6 +15,7 @@ from dataflow.records.store import Store
 
 __all__ = [
     "check_bulk_create",
+    "check_options",
     "conflict_fields",
     "field_names",
     "link_names",
@@ -61,10 +62,24 @@ def list_request(store: Store, options: Mapping[str, Any]) -> ListRequest:
     )
 
 
+def check_options(options: Mapping[str, Any], known: type, verb: str) -> None:
+    """Refuse options that a verb does not have.
+
+    Raises:
+        ParameterError: Naming the nearest one.
+    """
+    for name in options:
+        if name not in known.__annotations__:
+            raise ParameterError(
+                problem=f"{verb}() has no option {name!r}.",
+                advise=did_you_mean(name, known.__annotations__),
+            )
+
+
 def _check_count(name: str, value: Any, *, least: int, advise: str | None = None) -> None:
     if value is None:
         return
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value < 2**63:
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value < 2**62:
         raise ParameterError(
             problem=f"{name} must be a whole number from {least} (got {value!r}).", advise=advise
         )

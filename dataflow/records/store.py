@@ -5,13 +5,18 @@ Each verb compiles its statement once per shape and then only fills parameters.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
 from dataflow.database.database import Database
-from dataflow.errors import MultipleRecordsError, RecordNotFoundError, StaleRecordError
+from dataflow.errors import (
+    MultipleRecordsError,
+    ParameterError,
+    RecordNotFoundError,
+    StaleRecordError,
+)
 from dataflow.models.spec import ModelSpec
 from dataflow.query.filters import Filter, parse_filter
 from dataflow.records.compiler import Compiler
@@ -101,7 +106,16 @@ class Store:
         prepared = self.compiler.get(("create", *record), self._insert, tuple(record))
         args = prepared.args({f"v_{name}": value for name, value in record.items()})
         rows = await self.database.fetch(prepared.sql, args, write=True)
+        if self.spec.key_is_generated and self.spec.key[0] in record:
+            await self.advance_key([record])
         return prepared.reader.one(rows[0])
+
+    async def advance_key(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Let generated keys go on above the given ones."""
+        highest = max(row[self.spec.key[0]] for row in rows)
+        if highest > 0:
+            call = self.database.driver.advance_key
+            await self.database.run(call, self.spec.table, highest, write=True)
 
     def _insert(self, names: Names) -> Prepared:
         return self.compiler.compile(insert_statement(self.spec, names), self._all)
@@ -160,6 +174,7 @@ class Store:
             StaleRecordError: If the record is not at the expected version.
         """
         self.scope.refuse_change("Update")
+        self.check_changes(changes)
         await self.ready()
         record = {**self.scope.updated(), **self.validator.changes(changes)}
         names, checked = tuple(record), expect_version is not None
@@ -192,6 +207,21 @@ class Store:
         columns = [field.column for field in self.spec.fields.values()]
         statement = self.compiler.update(names, conditions).returning(*columns)
         return self.compiler.compile(statement, self._all)
+
+    def check_changes(self, changes: Mapping[str, Any]) -> None:
+        """Refuse an update that changes nothing, or the primary key.
+
+        Raises:
+            ParameterError: Saying which.
+        """
+        if not changes:
+            raise ParameterError(problem=f"an update of {self.spec.name!r} needs new values.")
+        for name in self.spec.key:
+            if name in changes:
+                raise ParameterError(
+                    problem=f"the primary key {name!r} of {self.spec.name!r} cannot be changed.",
+                    advise="create a new record and delete the old one",
+                )
 
     async def delete(
         self, where: Filter, *, hard: bool = False, include_deleted: bool = False
@@ -258,21 +288,20 @@ class Store:
             raise self._several(where, verb, f"use a Bulk{verb} node to change them all")
         if rows and expected is not None:
             raise StaleRecordError(
-                model=self.spec.name, key=_criteria(where), found=rows[0][0], expected=expected
+                model=self.spec.name, key=self._criteria(where), found=rows[0][0], expected=expected
             )
 
     def _several(self, where: Filter, verb: str, instead: str) -> MultipleRecordsError:
         return MultipleRecordsError(
-            model=self.spec.name, criteria=_criteria(where), verb=verb, instead=instead
+            model=self.spec.name, criteria=self._criteria(where), verb=verb, instead=instead
         )
 
     def not_found(self, where: Filter) -> RecordNotFoundError:
         """Return the error that no record matches."""
-        return RecordNotFoundError(model=self.spec.name, criteria=_criteria(where))
+        return RecordNotFoundError(model=self.spec.name, criteria=self._criteria(where))
 
-
-def _criteria(where: Filter) -> str:
-    shape = where.shape
-    if len(shape) == 2 and shape[0] == "$eq":
-        return f"{shape[1]}={where.values[0]!r}"
-    return f"a filter of {len(where.values)} value(s)"
+    def _criteria(self, where: Filter) -> str:
+        shape = where.shape
+        if len(shape) == 2 and shape[0] == "$eq":
+            return f"{shape[1]}={self.validator.shown(shape[1], where.values[0])!r}"
+        return f"a filter of {len(where.values)} value(s)"

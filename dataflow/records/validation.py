@@ -143,14 +143,17 @@ class Validator:
             place = list(item["loc"])
             index = int(place.pop(0)) if many and place else None
             name = field or (str(place[0]) if place else "record")
-            value = _MASK if self._is_secret(name) else item["input"]
+            value = self.shown(name, None if item["type"] == "missing" else item["input"])
             reason = _REASONS.get(item["type"]) or item["msg"]
             problems.append((index, ".".join([name, *map(str, place[1:])]), reason, value))
         return problems
 
-    def _is_secret(self, name: str) -> bool:
+    def shown(self, name: str, value: Any) -> Any:
+        """Return a value as errors may show it: secrets are masked."""
         field = self.spec.fields.get(name)
-        return field is not None and field.info.secret
+        if field is None and isinstance(value, Mapping):
+            return f"{type(value).__name__} of {len(value)} fields"
+        return _MASK if field is not None and field.info.secret else value
 
 
 _UNKNOWN = "there is no such field"

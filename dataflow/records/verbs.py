@@ -12,6 +12,7 @@ from dataflow.query.filters import Filter
 from dataflow.records.bulk import Bulk
 from dataflow.records.requests import (
     check_bulk_create,
+    check_options,
     conflict_fields,
     field_names,
     link_names,
@@ -89,7 +90,7 @@ class AsyncVerbs:
         return await self._store_of(model).create(fields if data is None else data)
 
     async def read(
-        self, model: Any, key: Any = None, /, **options: Unpack[ReadOptions]
+        self, model: Any, key: Any = None, **options: Unpack[ReadOptions]
     ) -> Record | None:
         """Return the record with a key, or the one that a filter matches, or None.
 
@@ -97,6 +98,7 @@ class AsyncVerbs:
             MultipleRecordsError: If several match.
             RecordNotFoundError: If none matches and `raise_on_not_found` is True.
         """
+        check_options(options, ReadOptions, "read")
         store = self._store_of(model)
         where = _selected(store, key, options.get("filter"), "read")
         record = await store.read(
@@ -114,7 +116,6 @@ class AsyncVerbs:
         model: Any,
         selector: Any,
         changes: Mapping[str, Any],
-        /,
         *,
         expect_version: int | None = None,
         include_deleted: bool = False,
@@ -135,7 +136,7 @@ class AsyncVerbs:
         )
 
     async def delete(
-        self, model: Any, selector: Any, /, *, hard: bool = False, include_deleted: bool = False
+        self, model: Any, selector: Any, *, hard: bool = False, include_deleted: bool = False
     ) -> bool:
         """Delete the record with a key, or the one that a filter matches.
 
@@ -151,22 +152,23 @@ class AsyncVerbs:
         self,
         model: Any,
         filter: Mapping[str, Any] | None = None,
-        /,
         **options: Unpack[ListOptions],
     ) -> Record:
         """Return a page: `{"records", "count", "total", "next"}`."""
+        check_options(options, ListOptions, "list")
         store = self._store_of(model)
         return await store.list(list_request(store, {**options, "filter": filter}))
 
-    async def count(self, model: Any, filter: Mapping[str, Any] | None = None, /) -> int:
+    async def count(self, model: Any, filter: Mapping[str, Any] | None = None) -> int:
         """Return how many records match."""
         store = self._store_of(model)
         return await store.count(store.where(filter))
 
     async def bulk_create(
-        self, model: Any, data: Any, /, **options: Unpack[BulkCreateOptions]
+        self, model: Any, data: Any, **options: Unpack[BulkCreateOptions]
     ) -> Record:
         """Insert many records in one transaction; see the BulkCreate node."""
+        check_options(options, BulkCreateOptions, "bulk_create")
         store = self._store_of(model)
         check_bulk_create(store.spec, options)
         return await Bulk(store).create(data, **options)
@@ -176,7 +178,6 @@ class AsyncVerbs:
         model: Any,
         target: Any = None,
         changes: Mapping[str, Any] | None = None,
-        /,
         *,
         all: bool = False,
         batch_size: int | None = None,
@@ -200,7 +201,6 @@ class AsyncVerbs:
         self,
         model: Any,
         filter: Mapping[str, Any] | None = None,
-        /,
         *,
         ids: Any = None,
         all: bool = False,
@@ -212,9 +212,10 @@ class AsyncVerbs:
         return await Bulk(store).delete_where(where, hard=hard)
 
     async def bulk_upsert(
-        self, model: Any, data: Any, /, **options: Unpack[BulkUpsertOptions]
+        self, model: Any, data: Any, **options: Unpack[BulkUpsertOptions]
     ) -> Record:
         """Insert records or change those that exist; see the BulkUpsert node."""
+        check_options(options, BulkUpsertOptions, "bulk_upsert")
         store = self._store_of(model)
         return await Bulk(store).upsert(data, **conflict_fields(store.spec, options))
 
@@ -227,6 +228,10 @@ def _selected(store: Store, key: Any, filter: Any, verb: str) -> Filter:
         key, filter = None, key  # noqa: A001 - the word users write
     if key is not None:
         return store.where_key(key)
+    if verb == "read" and not filter:
+        raise ParameterError(
+            problem=f"read of {store.spec.name!r} needs its key or a filter.",
+        )
     return where_some(store, filter, verb)
 
 
@@ -241,7 +246,7 @@ class Verbs:
         """Insert one record and return it; see `AsyncVerbs.create`."""
         return sync_call("db.create", "db.aio.create", self.aio.create, model, data, **fields)
 
-    def read(self, model: Any, key: Any = None, /, **options: Unpack[ReadOptions]) -> Record | None:
+    def read(self, model: Any, key: Any = None, **options: Unpack[ReadOptions]) -> Record | None:
         """Return one record or None; see `AsyncVerbs.read`."""
         return sync_call("db.read", "db.aio.read", self.aio.read, model, key, **options)
 
@@ -250,7 +255,6 @@ class Verbs:
         model: Any,
         selector: Any,
         changes: Mapping[str, Any],
-        /,
         *,
         expect_version: int | None = None,
         include_deleted: bool = False,
@@ -262,7 +266,7 @@ class Verbs:
         )  # fmt: skip
 
     def delete(
-        self, model: Any, selector: Any, /, *, hard: bool = False, include_deleted: bool = False
+        self, model: Any, selector: Any, *, hard: bool = False, include_deleted: bool = False
     ) -> bool:
         """Delete one record; see `AsyncVerbs.delete`."""
         return sync_call(
@@ -274,17 +278,16 @@ class Verbs:
         self,
         model: Any,
         filter: Mapping[str, Any] | None = None,
-        /,
         **options: Unpack[ListOptions],
     ) -> Record:
         """Return a page of records; see `AsyncVerbs.list`."""
         return sync_call("db.list", "db.aio.list", self.aio.list, model, filter, **options)
 
-    def count(self, model: Any, filter: Mapping[str, Any] | None = None, /) -> int:
+    def count(self, model: Any, filter: Mapping[str, Any] | None = None) -> int:
         """Return how many records match."""
         return sync_call("db.count", "db.aio.count", self.aio.count, model, filter)
 
-    def bulk_create(self, model: Any, data: Any, /, **options: Unpack[BulkCreateOptions]) -> Record:
+    def bulk_create(self, model: Any, data: Any, **options: Unpack[BulkCreateOptions]) -> Record:
         """Insert many records; see `AsyncVerbs.bulk_create`."""
         return sync_call(
             "db.bulk_create", "db.aio.bulk_create", self.aio.bulk_create, model, data, **options
@@ -295,7 +298,6 @@ class Verbs:
         model: Any,
         target: Any = None,
         changes: Mapping[str, Any] | None = None,
-        /,
         *,
         all: bool = False,
         batch_size: int | None = None,
@@ -310,7 +312,6 @@ class Verbs:
         self,
         model: Any,
         filter: Mapping[str, Any] | None = None,
-        /,
         *,
         ids: Any = None,
         all: bool = False,
@@ -322,7 +323,7 @@ class Verbs:
             ids=ids, all=all, hard=hard,
         )  # fmt: skip
 
-    def bulk_upsert(self, model: Any, data: Any, /, **options: Unpack[BulkUpsertOptions]) -> Record:
+    def bulk_upsert(self, model: Any, data: Any, **options: Unpack[BulkUpsertOptions]) -> Record:
         """Insert or change many records; see `AsyncVerbs.bulk_upsert`."""
         return sync_call(
             "db.bulk_upsert", "db.aio.bulk_upsert", self.aio.bulk_upsert, model, data, **options

@@ -4,42 +4,39 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import Any, Literal, Protocol, Self, TypedDict, Unpack, cast
+from types import MappingProxyType
+from typing import Any, Protocol, Self, Unpack, cast
 
 from dataflow.errors import (
     DefinitionError,
     DuplicateNodeError,
     ParameterError,
     WorkflowDefinitionError,
-    did_you_mean,
 )
 from dataflow.nodes.function import node_type_of
 from dataflow.nodes.node import Node
 from dataflow.nodes.registry import Registry, find_node_type
 from dataflow.runtime.check import check_workflow
 from dataflow.runtime.order import find_hazards, serial_order
-from dataflow.runtime.references import InputReference, NodeHandle, Reference, find_references
+from dataflow.runtime.description import read_type, unmark
+from dataflow.runtime.options import StepOptions, checked_options
+from dataflow.runtime.references import (
+    InputReference,
+    NodeHandle,
+    Reference,
+    copy_containers,
+    find_references,
+)
 from dataflow.runtime.retry import Retry
 from dataflow.runtime.workflow import NO_DEFAULT, Connection, Step, Workflow, WorkflowInput
 
-__all__ = ["StepOptions", "WorkflowBuilder"]
+__all__ = ["WorkflowBuilder"]
 
 
 class _HasNodes(Protocol):
     @property
     def nodes(self) -> Registry: ...
 
-
-class StepOptions(TypedDict, total=False):
-    """Options of a step."""
-
-    retry: Retry | int | None
-    timeout_s: float | None
-    on_error: Literal["fail", "continue"]
-    when: Reference | InputReference | None
-
-
-_OPTIONS = tuple(StepOptions.__annotations__)
 
 
 class WorkflowBuilder:
@@ -85,19 +82,20 @@ class WorkflowBuilder:
             ParameterError: If an input is unknown or has a wrong value.
         """
         place = _place()
-        found = self._type(node_type, place)
+        found = self._type(node_type, place, node_id)
         step_id = self._id(found, node_id, place)
         given = self._inputs_of(inputs, place, step_id)
-        step = Step(step_id, found, given, place, **self._options(options, place, step_id))
+        step = Step(step_id, found, MappingProxyType(given), place, **self._options(options, place, step_id))
         self._check_now(step)
         self._steps[step_id] = step
         for reference in find_references([given, step.when]):
             self._note_reference(reference.path, reference.reference, step)
         return NodeHandle(step_id)
 
-    def _type(self, node_type: Any, place: str) -> type[Node]:
+    def _type(self, node_type: Any, place: str, node_id: str | None) -> type[Node]:
         if isinstance(node_type, str):
-            return find_node_type(node_type, self._registry, place)
+            at = place if node_id is None else f"{place}, node {node_id!r}"
+            return find_node_type(node_type, self._registry, at)
         found = node_type_of(node_type)
         if found is None:
             raise ParameterError(
@@ -132,26 +130,16 @@ class WorkflowBuilder:
                 problem=f"inputs must be a dict with names as keys, not {inputs!r}.",
                 at=f"{place}, node {step_id!r}",
             )
-        return dict(inputs)
+        return {name: copy_containers(value) for name, value in inputs.items()}
 
     @staticmethod
     def _options(options: StepOptions, place: str, step_id: str) -> dict[str, Any]:
         at = f"{place}, node {step_id!r}"
-        for name in options:
-            if name not in _OPTIONS:
-                problem = f"add_node() has no option {name!r}."
-                raise ParameterError(problem=problem, advise=did_you_mean(name, _OPTIONS), at=at)
-        chosen = cast("dict[str, Any]", dict(options))
-        if isinstance(chosen.get("retry"), int):
-            chosen["retry"] = Retry(attempts=chosen["retry"])
-        if chosen.get("on_error", "fail") not in ("fail", "continue"):
-            raise ParameterError(problem='on_error must be "fail" or "continue".', at=at)
-        when = chosen.get("when")
-        if when is not None and not isinstance(when, Reference | InputReference):
-            raise ParameterError(
-                problem=f"when must be a reference such as user['found'], not {when!r}.", at=at
-            )
-        return chosen
+        try:
+            return checked_options(cast("dict[str, Any]", dict(options)))
+        except DefinitionError as error:
+            error.at = at
+            raise
 
     def _check_now(self, step: Step) -> None:
         """Check what is known already; connections may still give the rest."""
@@ -212,7 +200,14 @@ class WorkflowBuilder:
         self, name: str, annotation: Any = Any, *, default: Any = NO_DEFAULT
     ) -> InputReference:
         """Declare a parameter of the workflow and return a reference to it."""
-        self._inputs[name] = WorkflowInput(name, annotation, default)
+        if name in self._inputs:
+            raise DuplicateNodeError(
+                kind="workflow input", name=name, first="an earlier add_input", at=_place()
+            )
+        declared = WorkflowInput(name, annotation, default)
+        if not declared.required:
+            declared.check(default, _place())
+        self._inputs[name] = declared
         return InputReference(name)
 
     def input(self, name: str) -> InputReference:
@@ -235,7 +230,11 @@ class WorkflowBuilder:
         hazards = [pair for pair in find_hazards(order, effects) if pair not in edges]
         steps = {step_id: self._steps[step_id] for step_id in order}
         return Workflow(
-            self.name, steps, tuple(self._connections), tuple(hazards), dict(self._inputs)
+            name=self.name,
+            steps=MappingProxyType(steps),
+            connections=tuple(self._connections),
+            hazards=tuple(hazards),
+            inputs=MappingProxyType(dict(self._inputs)),
         )
 
     @classmethod
@@ -245,17 +244,16 @@ class WorkflowBuilder:
         Raises:
             ParameterError: If the data have another shape.
         """
-        builder = cls(data.get("name", "workflow"), db=db)
         try:
+            builder = cls(data.get("name", "workflow"), db=db)
             for name, declared in data.get("inputs", {}).items():
-                builder.add_input(name, default=declared.get("default", NO_DEFAULT))
+                annotation = read_type(declared.get("type", "any"))
+                builder.add_input(name, annotation, default=declared.get("default", NO_DEFAULT))
             for step in data["steps"]:
                 builder._add_described(step)
             for edge in data.get("connections", ()):
-                connection = Connection(
-                    edge["source"], edge["target"], edge.get("output"), edge.get("input")
-                )
-                builder._connections.setdefault(connection, "from_dict")
+                ends = (edge["source"], edge["target"], edge.get("output"), edge.get("input"))
+                builder._connections.setdefault(Connection(*ends), "from_dict")
         except (KeyError, TypeError, AttributeError) as error:
             raise ParameterError(problem=f"this is not a described workflow: {error!r}.") from None
         return builder
@@ -265,9 +263,9 @@ class WorkflowBuilder:
         if "retry" in step:
             options["retry"] = Retry(**step["retry"])
         if "when" in step:
-            options["when"] = _unmark(step["when"])
+            options["when"] = unmark(step["when"])
         try:
-            self.add_node(step["type"], step["id"], _unmark(step["inputs"]), **options)
+            self.add_node(step["type"], step["id"], unmark(step["inputs"]), **options)
         except DefinitionError as error:
             error.at = f"from_dict, node {step['id']!r}"
             raise
@@ -277,18 +275,6 @@ def split_inputs(inputs: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Return the inputs without references, and the names of the others."""
     connected = [name for name, value in inputs.items() if any(find_references(value))]
     return {name: value for name, value in inputs.items() if name not in connected}, connected
-
-
-def _unmark(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        if set(value) == {"$ref"}:
-            return Reference(*value["$ref"])
-        if set(value) == {"$input"}:
-            return InputReference(value["$input"])
-        return {key: _unmark(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_unmark(item) for item in value]
-    return value
 
 
 def _place() -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from dataflow.errors import did_you_mean
 from dataflow.nodes.parameter import is_compatible, type_text
 from dataflow.runtime.order import find_cycle
-from dataflow.runtime.references import InputReference, find_references
+from dataflow.runtime.references import InputReference, Reference, find_references
 from dataflow.runtime.workflow import Connection, Step, WorkflowInput
 
 __all__ = ["check_workflow"]
@@ -54,12 +54,30 @@ def _unknown_inputs(
 ) -> Iterator[str]:
     for step in steps.values():
         for found in find_references([dict(step.inputs), step.when]):
-            reference = found.reference
-            if isinstance(reference, InputReference) and reference.name not in inputs:
-                yield (
-                    f"node {step.id!r} uses the workflow input {reference.name!r}, which is not "
-                    f"declared; add_input({reference.name!r})\n     at: {step.location}"
-                )
+            if not isinstance(found.reference, InputReference):
+                continue
+            problem = _input_problem(step, found.path, found.reference.name, inputs)
+            if problem:
+                yield f"{problem}\n     at: {step.location}"
+
+
+def _input_problem(
+    step: Step, path: tuple[Any, ...], name: str, inputs: Mapping[str, WorkflowInput]
+) -> str | None:
+    declared = inputs.get(name)
+    if declared is None:
+        return (
+            f"node {step.id!r} uses the workflow input {name!r}, which is not declared; "
+            f"add_input({name!r})"
+        )
+    whole = len(path) == 2 and path[0] == 0
+    wanted = step.node_type.input_type(str(path[1])) if whole else Any
+    if is_compatible(declared.annotation, wanted):
+        return None
+    return (
+        f"the workflow input {name!r} is {type_text(declared.annotation)}, but "
+        f"{step.id}.{path[1]} takes {type_text(wanted)}"
+    )
 
 
 def _edge_problems(steps: Mapping[str, Step], edge: Connection) -> Iterator[str]:
@@ -67,7 +85,7 @@ def _edge_problems(steps: Mapping[str, Step], edge: Connection) -> Iterator[str]
         return
     source, target = steps[edge.source].node_type, steps[edge.target].node_type
     outputs = _outputs_of(steps[edge.source])
-    if outputs is not None and edge.output not in outputs and not source.branches:
+    if outputs is not None and edge.output not in outputs:
         yield (
             f"node {edge.source!r} ({source.node_type}) has no output {edge.output!r}; "
             f"{did_you_mean(edge.output, outputs)}"
@@ -78,7 +96,7 @@ def _edge_problems(steps: Mapping[str, Step], edge: Connection) -> Iterator[str]
     problems = target.check_inputs({}, [edge.input])
     if problems:
         yield f"node {edge.target!r} ({target.node_type}): {'; '.join(problems)}"
-    elif outputs is not None and not source.branches:
+    elif outputs is not None:
         given, wanted = outputs[edge.output], target.input_type(edge.input)
         if not is_compatible(given, wanted):
             yield (
@@ -89,7 +107,7 @@ def _edge_problems(steps: Mapping[str, Step], edge: Connection) -> Iterator[str]
 
 def _outputs_of(step: Step) -> dict[str, Any] | None:
     """Return a step's outputs; one that may go on after an error has three more."""
-    outputs = step.node_type.outputs()
+    outputs = step.node_type.outputs_with(step.inputs)
     if outputs is None or step.on_error != "continue":
         return outputs
     return {**dict.fromkeys(("error", "error_type", "failed"), Any), **outputs}
@@ -97,7 +115,8 @@ def _outputs_of(step: Step) -> dict[str, Any] | None:
 
 def _is_reference(step: Step, edge: Connection) -> bool:
     """Whether an edge came from a reference inside a value, checked when it was added."""
-    if edge.input == "when":
+    when = step.when
+    if edge.input == "when" and when == Reference(edge.source, edge.output or ""):
         return True
     value = step.inputs.get(edge.input or "")
     return isinstance(value, dict | list | tuple) and any(find_references(value))

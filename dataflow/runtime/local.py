@@ -9,8 +9,6 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from types import TracebackType
 from typing import Any, Self, TypedDict, Unpack
 
-from pydantic import TypeAdapter, ValidationError
-
 from dataflow.errors import ParameterError, WorkflowFailedError, did_you_mean
 from dataflow.identifiers import uuid7
 from dataflow.portal import sync_call
@@ -81,6 +79,12 @@ class LocalRuntime:
             WorkflowFailedError: If a node failed, with the results of the others.
             ParameterError: If parameters or inputs are unknown, missing or wrong.
         """
+        for name in options:
+            if name not in RunOptions.__annotations__:
+                raise ParameterError(
+                    problem=f"execute() has no option {name!r}.",
+                    advise=did_you_mean(name, RunOptions.__annotations__),
+                )
         built = workflow.build() if isinstance(workflow, WorkflowBuilder) else workflow
         plan = self._plans.get(built)
         if plan is None:
@@ -134,7 +138,7 @@ async def _execute(run: Run, *, transaction: bool) -> None:
         await run.execute()
         if run.failures:
             failed = WorkflowFailedError(
-                workflow=run.plan.workflow.name,
+                workflow=run.plan.name,
                 run_id=run.run_id,
                 results=run.results(),
                 failures=run.failures,
@@ -143,7 +147,7 @@ async def _execute(run: Run, *, transaction: bool) -> None:
 
 
 async def _execute_told(run: Run, listener: Listener, *, transaction: bool) -> None:
-    name, begun, status = run.plan.workflow.name, time.perf_counter(), "cancelled"
+    name, begun, status = run.plan.name, time.perf_counter(), "cancelled"
     listener(RunStarted(run.run_id, name, len(run.plan.steps)))
     try:
         await _execute(run, transaction=transaction)
@@ -160,7 +164,7 @@ def _transaction_of(plan: Plan) -> AbstractAsyncContextManager[Any]:
         count = len(plan.databases)
         raise ParameterError(
             problem=f"transaction=True needs nodes of exactly one database; workflow "
-            f"{plan.workflow.name!r} has nodes of {count}."
+            f"{plan.name!r} has nodes of {count}."
         )
     block: AbstractAsyncContextManager[Any] = plan.databases[0].transaction()
     return block
@@ -196,7 +200,7 @@ def _checked_inputs(workflow: Workflow, inputs: Mapping[str, Any] | None) -> dic
     values: dict[str, Any] = {}
     for name, declared in workflow.inputs.items():
         if name in given:
-            values[name] = _typed(workflow, name, declared.annotation, given[name])
+            values[name] = declared.check(given[name])
         elif declared.required:
             raise ParameterError(
                 problem=f"workflow {workflow.name!r} needs the input {name!r}.",
@@ -205,14 +209,3 @@ def _checked_inputs(workflow: Workflow, inputs: Mapping[str, Any] | None) -> dic
         else:
             values[name] = declared.default
     return values
-
-
-def _typed(workflow: Workflow, name: str, annotation: Any, value: Any) -> Any:
-    if annotation is Any:
-        return value
-    try:
-        return TypeAdapter(annotation).validate_python(value)
-    except ValidationError as error:
-        reason = error.errors(include_url=False)[0]["msg"]
-        problem = f"input {name!r} of workflow {workflow.name!r}: {reason} (got {value!r})."
-        raise ParameterError(problem=problem) from None

@@ -35,13 +35,14 @@ class PlannedStep:
 
     Attributes:
         static: Inputs that are the same in every run.
+        copied: Names of those that a run gets a copy of, because it may change them.
         edges: `(source index, output)` of each data edge, for skipping.
         conditional: Whether the step may be skipped.
         simple: Whether it has no retry, timeout, condition or own error handling.
     """
 
     __slots__ = (
-        "bindings", "call", "conditional", "edges", "followers", "id", "index", "inputs_used",
+        "bindings", "call", "conditional", "copied", "edges", "followers", "id", "index", "inputs_used",
         "is_async", "node_type", "simple", "static", "step", "templates", "waits",
     )  # fmt: skip
 
@@ -53,6 +54,7 @@ class PlannedStep:
         self.node_type = step.node_type
         self.call, self.is_async = _call_of(step.node_type)
         self.static: dict[str, Any] = {}
+        self.copied: tuple[str, ...] = ()
         self.bindings: tuple[Binding, ...] = ()
         self.templates: tuple[Template, ...] = ()
         self.inputs_used: tuple[tuple[str, str], ...] = ()
@@ -64,9 +66,12 @@ class PlannedStep:
 
 
 class Plan(NamedTuple):
-    """All steps in a possible serial order, with the indexes of those that wait for none."""
+    """All steps in a possible serial order, with the indexes of those that wait for none.
 
-    workflow: Workflow
+    Holds no reference to its workflow, whose last user decides how long both live.
+    """
+
+    name: str
     steps: tuple[PlannedStep, ...]
     roots: tuple[int, ...]
     waits: tuple[int, ...]
@@ -108,7 +113,7 @@ def plan_workflow(workflow: Workflow) -> Plan:
             and not step.templates and not step.inputs_used
         )  # fmt: skip
     return Plan(
-        workflow=workflow,
+        name=workflow.name,
         steps=tuple(steps),
         roots=tuple(step.index for step in steps if not step.waits),
         waits=tuple(step.waits for step in steps),
@@ -140,6 +145,8 @@ def _bind(step: PlannedStep, workflow: Workflow, index: Mapping[str, int]) -> No
             if edge.input not in templated:
                 bindings[edge.input] = Binding(edge.input, source, edge.output)
     step.static = {name: value for name, value in static.items() if name not in bindings}
+    if step.node_type.mutates_inputs:
+        step.copied = tuple(n for n, v in step.static.items() if isinstance(v, dict | list | tuple))
     step.bindings = tuple(bindings.values())
     step.templates = tuple(templates)
     step.inputs_used = tuple(used)

@@ -6,7 +6,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-__all__ = ["InputReference", "NodeHandle", "Reference", "find_references", "replace_references"]
+__all__ = [
+    "InputReference",
+    "NodeHandle",
+    "Reference",
+    "copy_containers",
+    "find_references",
+    "replace_references",
+]
 
 Path = tuple[Any, ...]
 
@@ -59,6 +66,17 @@ def find_references(value: Any, path: Path = ()) -> Iterator[Found]:
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
             yield from find_references(item, (*path, index))
+
+
+def copy_containers(value: Any) -> Any:
+    """Return a value whose dicts, lists and tuples are copies, at every depth."""
+    if isinstance(value, dict):
+        return {key: copy_containers(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [copy_containers(item) for item in value]
+    if type(value) is tuple:
+        return tuple(copy_containers(item) for item in value)
+    return value
 
 
 def replace_references(value: Any, known: Mapping[Reference | InputReference, Any]) -> Any:

@@ -33,9 +33,9 @@ class Retry:
 
     def __post_init__(self) -> None:
         """Check the numbers."""
-        if self.attempts < 1 or self.delay_s < 0 or not 0 <= self.jitter <= 1:
+        if self.attempts < 1 or min(self.delay_s, self.max_delay_s) < 0 or not 0 <= self.jitter <= 1:
             raise ConfigurationError(
-                problem="Retry needs attempts ≥ 1, delay_s ≥ 0 and jitter from 0 to 1."
+                problem="Retry needs attempts ≥ 1, delays ≥ 0 and jitter from 0 to 1."
             )
 
     def wants(self, error: BaseException, attempt: int) -> bool:

@@ -17,7 +17,12 @@ from dataflow.runtime.events import (
     NodeStarted,
 )
 from dataflow.runtime.plan import Plan, PlannedStep
-from dataflow.runtime.references import InputReference, Reference, replace_references
+from dataflow.runtime.references import (
+    InputReference,
+    Reference,
+    copy_containers,
+    replace_references,
+)
 from dataflow.runtime.results import Results
 
 __all__ = ["Listener", "Run"]
@@ -119,7 +124,7 @@ class Run:
     async def _run_step(self, step: PlannedStep) -> Any:
         if step.conditional and self._is_skipped(step):
             if self._listener is not None:
-                self._listener(NodeSkipped(self.run_id, self.plan.workflow.name, step.id))
+                self._listener(NodeSkipped(self.run_id, self.plan.name, step.id))
             return SKIPPED
         if self._limit is not None:
             async with self._limit:
@@ -138,6 +143,8 @@ class Run:
 
     def _bind(self, step: PlannedStep) -> dict[str, Any]:
         inputs = dict(step.static)
+        for name in step.copied:
+            inputs[name] = copy_containers(inputs[name])
         for name, source, output in step.bindings:
             try:
                 inputs[name] = self._outputs[source][output]
@@ -211,7 +218,7 @@ class Run:
 
     async def _run_guarded(self, step: PlannedStep, inputs: dict[str, Any]) -> Any:
         begun = time.perf_counter()
-        name = self.plan.workflow.name
+        name = self.plan.name
         if self._listener is not None:
             self._listener(NodeStarted(self.run_id, name, step.id, step.node_type.node_type))
         try:
@@ -238,7 +245,7 @@ class Run:
                     raise
                 delay = retry.delay_after(attempt)
                 if self._listener is not None:
-                    name = self.plan.workflow.name
+                    name = self.plan.name
                     event = NodeRetried(self.run_id, name, step.id, attempt, delay, error)
                     self._listener(event)
             await asyncio.sleep(delay)

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
-from pydantic_core import to_jsonable_python
+from pydantic import TypeAdapter, ValidationError
 
-from dataflow.errors import WorkflowDefinitionError
+from dataflow.errors import ParameterError
 from dataflow.nodes.node import Node
+from dataflow.runtime.description import describe_retry, mark, write_type
 from dataflow.runtime.references import InputReference, Reference
 from dataflow.runtime.retry import Retry
 
@@ -32,6 +33,21 @@ class WorkflowInput:
     def required(self) -> bool:
         """Whether a run must give it."""
         return self.default is NO_DEFAULT
+
+    def check(self, value: Any, at: str | None = None) -> Any:
+        """Return a value in the declared type.
+
+        Raises:
+            ParameterError: If it does not fit.
+        """
+        if self.annotation is Any:
+            return value
+        try:
+            return TypeAdapter(self.annotation).validate_python(value)
+        except ValidationError as error:
+            reason = error.errors(include_url=False)[0]["msg"]
+            problem = f"workflow input {self.name!r}: {reason} (got {value!r})."
+            raise ParameterError(problem=problem, at=at) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +106,7 @@ class Workflow:
 
     @cached_property
     def graph(self) -> Any:
-        """The steps as a `networkx.MultiDiGraph`-free `networkx.DiGraph`.
+        """The steps as a `networkx.DiGraph`.
 
         Nodes carry `node_type`; edges carry `kind` (`"data"`, `"order"`, `"hazard"`)
         and for data `connections`, a list of `(output, input)`.
@@ -120,10 +136,7 @@ class Workflow:
         """
         return {
             "name": self.name,
-            "inputs": {
-                item.name: {} if item.required else {"default": self._plain(item.default, item.name)}
-                for item in self.inputs.values()
-            },
+            "inputs": {item.name: self._input_dict(item) for item in self.inputs.values()},
             "steps": [self._step_dict(step) for step in self.steps.values()],
             "connections": [
                 {"source": c.source, "output": c.output, "target": c.target, "input": c.input}
@@ -131,33 +144,31 @@ class Workflow:
             ],
         }
 
+    def _input_dict(self, item: WorkflowInput) -> dict[str, Any]:
+        place = f"input {item.name!r}"
+        described = {"type": write_type(item.annotation, place, self.name)}
+        if not item.required:
+            described["default"] = mark(item.default, place, self.name)
+        return described
+
     def _step_dict(self, step: Step) -> dict[str, Any]:
         described: dict[str, Any] = {
             "id": step.id,
             "type": step.node_type.node_type,
-            "inputs": {k: self._plain(v, f"{step.id}.{k}") for k, v in step.inputs.items()},
+            "inputs": {
+                name: mark(value, f"{step.id}.{name}", self.name)
+                for name, value in step.inputs.items()
+            },
         }
         if step.retry is not None:
-            retry = step.retry
-            described["retry"] = {
-                "attempts": retry.attempts, "delay_s": retry.delay_s, "factor": retry.factor,
-                "max_delay_s": retry.max_delay_s, "jitter": retry.jitter,
-            }  # fmt: skip
+            described["retry"] = describe_retry(step.retry, step.id, self.name)
         if step.timeout_s is not None:
             described["timeout_s"] = step.timeout_s
         if step.on_error != "fail":
             described["on_error"] = step.on_error
         if step.when is not None:
-            described["when"] = self._plain(step.when, f"{step.id}.when")
+            described["when"] = mark(step.when, f"{step.id}.when", self.name)
         return described
-
-    def _plain(self, value: Any, place: str) -> Any:
-        try:
-            return to_jsonable_python(_mark(value))
-        except ValueError as error:
-            raise WorkflowDefinitionError(
-                workflow=self.name, problems=(f"{place} cannot be written as JSON: {error}",)
-            ) from None
 
     def to_json(self) -> str:
         """Return `to_dict` as text."""
@@ -182,16 +193,3 @@ class Workflow:
     def __repr__(self) -> str:
         """Return name and size."""
         return f"Workflow({self.name!r}, {len(self.steps)} steps)"
-
-
-def _mark(value: Any) -> Any:
-    """Replace references by dicts that `from_dict` recognises."""
-    if isinstance(value, Reference):
-        return {"$ref": [value.step, value.output]}
-    if isinstance(value, InputReference):
-        return {"$input": value.name}
-    if isinstance(value, Mapping):
-        return {key: _mark(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_mark(item) for item in value]
-    return value

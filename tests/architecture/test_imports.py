@@ -37,7 +37,10 @@ def test_the_signposts_at_the_top_cannot_be_imported_as_packages():
         "    except ImportError as error: print(error)\n"
     )
     found = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True,
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
         cwd=dataflow.__file__.rsplit("/", 2)[0],
     )
 

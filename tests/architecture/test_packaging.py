@@ -52,8 +52,12 @@ def test_the_wheel_works_beside_a_hostile_nodes_module_and_runtime_package(
     script.write_text(QUICK_START)
 
     found = subprocess.run(
-        [sys.executable, str(script)], capture_output=True, text=True, check=False,
-        cwd=tmp_path, env={"PYTHONPATH": str(tmp_path / "site"), "PATH": "/usr/bin:/bin"},
+        [sys.executable, str(script)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(tmp_path / "site"), "PATH": "/usr/bin:/bin"},
     )
 
     assert (found.stdout.strip(), found.stderr) == ("Ada", "")

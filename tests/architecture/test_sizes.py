@@ -92,9 +92,7 @@ def test_a_driver_is_imported_in_its_own_module_only(driver: str):
 
 def test_dialects_are_told_apart_only_by_drivers_and_column_types():
     tellers = {
-        _names(path)
-        for path, found in _nodes(ast.Compare)
-        if "dialect.name" in ast.unparse(found)
+        _names(path) for path, found in _nodes(ast.Compare) if "dialect.name" in ast.unparse(found)
     }
 
     assert tellers <= {"models/columntypes.py", "query/inlist.py"}

@@ -1,0 +1,142 @@
+"""Every error that DataFlow raises, in one tree.
+
+```
+DataFlowError
+├── DefinitionError            fix the code
+│   ├── UnknownNodeError           DF101   AmbiguousNodeError         DF102
+│   ├── ParameterError             DF103   WorkflowDefinitionError    DF104
+│   ├── AnnotationError            DF105   DuplicateModelError        DF106
+│   ├── UnknownModelError          DF107   UnknownFieldError          DF108
+│   ├── FilterError                DF109   UnfilteredWriteError       DF110
+│   ├── ConfigurationError         DF111   MissingExtraError          DF112
+│   ├── IdentifierError            DF113   OptionError                DF114
+│   ├── LoopError                  DF115   DuplicateNodeError         DF116
+│   └── CursorError                DF117
+├── DatabaseError              handle the data
+│   ├── RecordValidationError      DF201   UniqueViolationError       DF202
+│   ├── ForeignKeyViolationError   DF203   NotNullViolationError      DF204
+│   ├── CheckViolationError        DF205   RecordNotFoundError        DF206
+│   ├── MultipleRecordsError       DF207   StaleRecordError           DF208
+│   ├── SchemaDriftError           DF209   DataValueError             DF210
+│   ├── AppendOnlyError            DF211   StatementError             DF212
+│   └── TransactionAbortedError    DF213
+└── ExecutionError             retry or report
+    ├── PoolExhaustedError         DF214   ConnectionLostError        DF215
+    ├── StatementTimeoutError      DF216   SerializationFailureError  DF217
+    ├── DeadlockError              DF218   DatabaseBusyError          DF219
+    ├── CannotConnectError         DF220   DatabaseClosedError        DF221
+    ├── NodeTimeoutError           DF301   UnresolvedReferenceError   DF302
+    ├── WorkflowFailedError        DF303   NodeOutputError            DF304
+```
+
+An error takes facts as keyword arguments, keeps them as attributes and builds
+its own text: what is wrong, where, and what to do. `code` never changes;
+`retryable` says whether the same call may succeed later; `outcome` tells for a
+write whether it was `"not_applied"` or is `"unknown"`.
+"""
+
+from dataflow.errors.base import (
+    DatabaseError,
+    DataFlowError,
+    DefinitionError,
+    ExecutionError,
+    did_you_mean,
+)
+from dataflow.errors.database import (
+    AppendOnlyError,
+    CheckViolationError,
+    DataValueError,
+    ForeignKeyViolationError,
+    MultipleRecordsError,
+    NotNullViolationError,
+    RecordNotFoundError,
+    RecordValidationError,
+    SchemaDriftError,
+    StaleRecordError,
+    StatementError,
+    TransactionAbortedError,
+    UniqueViolationError,
+)
+from dataflow.errors.definition import (
+    AmbiguousNodeError,
+    AnnotationError,
+    ConfigurationError,
+    CursorError,
+    DuplicateModelError,
+    DuplicateNodeError,
+    FilterError,
+    IdentifierError,
+    LoopError,
+    MissingExtraError,
+    OptionError,
+    ParameterError,
+    UnfilteredWriteError,
+    UnknownFieldError,
+    UnknownModelError,
+    UnknownNodeError,
+    WorkflowDefinitionError,
+)
+from dataflow.errors.execution import (
+    CannotConnectError,
+    ConnectionLostError,
+    DatabaseBusyError,
+    DatabaseClosedError,
+    DeadlockError,
+    NodeOutputError,
+    NodeTimeoutError,
+    PoolExhaustedError,
+    SerializationFailureError,
+    StatementTimeoutError,
+    UnresolvedReferenceError,
+    WorkflowFailedError,
+)
+
+__all__ = [
+    "AmbiguousNodeError",
+    "AnnotationError",
+    "AppendOnlyError",
+    "CannotConnectError",
+    "CheckViolationError",
+    "ConfigurationError",
+    "ConnectionLostError",
+    "CursorError",
+    "DataFlowError",
+    "DataValueError",
+    "DatabaseBusyError",
+    "DatabaseClosedError",
+    "DatabaseError",
+    "DeadlockError",
+    "DefinitionError",
+    "DuplicateModelError",
+    "DuplicateNodeError",
+    "ExecutionError",
+    "FilterError",
+    "ForeignKeyViolationError",
+    "IdentifierError",
+    "LoopError",
+    "MissingExtraError",
+    "MultipleRecordsError",
+    "NodeOutputError",
+    "NodeTimeoutError",
+    "NotNullViolationError",
+    "OptionError",
+    "ParameterError",
+    "PoolExhaustedError",
+    "RecordNotFoundError",
+    "RecordValidationError",
+    "SchemaDriftError",
+    "SerializationFailureError",
+    "StaleRecordError",
+    "StatementError",
+    "StatementTimeoutError",
+    "TransactionAbortedError",
+    "UnfilteredWriteError",
+    "UniqueViolationError",
+    "UnknownFieldError",
+    "UnknownModelError",
+    "UnknownNodeError",
+    "UnresolvedReferenceError",
+    "WorkflowDefinitionError",
+    "WorkflowFailedError",
+    "did_you_mean",
+]

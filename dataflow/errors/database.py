@@ -1,0 +1,147 @@
+"""Errors of the data: handle them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dataflow.errors.base import DatabaseError
+
+__all__ = [
+    "AppendOnlyError",
+    "CheckViolationError",
+    "DataValueError",
+    "ForeignKeyViolationError",
+    "MultipleRecordsError",
+    "NotNullViolationError",
+    "RecordNotFoundError",
+    "RecordValidationError",
+    "SchemaDriftError",
+    "StaleRecordError",
+    "StatementError",
+    "TransactionAbortedError",
+    "UniqueViolationError",
+]
+
+
+class RecordValidationError(DatabaseError):
+    """Values do not fit the model.
+
+    Attributes:
+        model: The model's name.
+        problems: Tuples `(index or None, field, reason, value)`; the index counts
+            the records of a bulk call from 0.
+    """
+
+    code = "DF201"
+    model: str
+    problems: tuple[tuple[int | None, str, str, Any], ...]
+
+    def problem_text(self) -> str:
+        """List up to five problems with their values."""
+        shown = [self._line(*problem) for problem in self.problems[:5]]
+        if len(self.problems) > 5:
+            shown.append(f"  … and {len(self.problems) - 5} more")
+        return "\n".join([f"values do not fit model {self.model!r}:", *shown])
+
+    @staticmethod
+    def _line(index: int | None, field: str, reason: str, value: Any) -> str:
+        where = "" if index is None else f"record {index}, "
+        shown = repr(value)
+        return f"  {where}{field}: {reason} (got {shown if len(shown) <= 80 else shown[:77] + '…'})"
+
+
+class UniqueViolationError(DatabaseError):
+    """A value exists already in a unique field."""
+
+    code = "DF202"
+    text = "a record of {table!r} with the same {fields} exists already."
+
+
+class ForeignKeyViolationError(DatabaseError):
+    """A referred record does not exist, or is still referred to."""
+
+    code = "DF203"
+    text = "foreign key of {table!r}: {detail}"
+
+
+class NotNullViolationError(DatabaseError):
+    """A required column got no value."""
+
+    code = "DF204"
+    text = "field {field!r} of {table!r} must have a value."
+
+
+class CheckViolationError(DatabaseError):
+    """A check constraint of the database refused the values."""
+
+    code = "DF205"
+    text = "check {constraint!r} of {table!r} refuses these values."
+
+
+class RecordNotFoundError(DatabaseError):
+    """No record matches."""
+
+    code = "DF206"
+    text = "there is no {model!r} with {criteria}."
+
+
+class MultipleRecordsError(DatabaseError):
+    """Several records match where at most one may."""
+
+    code = "DF207"
+    text = "several records of {model!r} match {criteria}; {verb} takes at most one."
+
+    def advice(self) -> str:
+        """Name the node for many records."""
+        return str(self._facts["instead"])
+
+
+class StaleRecordError(DatabaseError):
+    """The record was changed by someone else since it was read."""
+
+    code = "DF208"
+    retryable = True
+    text = "{model!r} {key} is at version {found}, expected {expected}."
+
+    def advice(self) -> str:
+        """Say how to go on."""
+        return "read the record again, apply the change to it, and update with its version"
+
+
+class SchemaDriftError(DatabaseError):
+    """The database's schema and the models differ."""
+
+    code = "DF209"
+    text = "the database does not match the models: {problem}"
+
+
+class DataValueError(DatabaseError):
+    """The database refused a value."""
+
+    code = "DF210"
+    text = "the database refused a value: {detail}"
+
+
+class AppendOnlyError(DatabaseError):
+    """A record of an append-only model was to be changed."""
+
+    code = "DF211"
+    text = "model {model!r} is append-only: {verb} is refused."
+
+
+class TransactionAbortedError(DatabaseError):
+    """A statement failed inside the transaction, so that it cannot be committed."""
+
+    code = "DF213"
+    text = "the transaction was rolled back, because a statement in it failed: {cause}"
+
+    def advice(self) -> str:
+        """Say how to let a part fail alone."""
+        return "wrap what may fail in `with db.transaction(savepoint=True):`"
+
+
+class StatementError(DatabaseError):
+    """The database refused a statement for a reason without a class of its own."""
+
+    code = "DF212"
+    text = "the database refused the statement: {detail}"

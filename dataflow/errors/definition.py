@@ -1,0 +1,200 @@
+"""Errors of the program: fix the code."""
+
+from __future__ import annotations
+
+from dataflow.errors.base import DefinitionError, did_you_mean
+
+__all__ = [
+    "AmbiguousNodeError",
+    "AnnotationError",
+    "ConfigurationError",
+    "CursorError",
+    "DuplicateModelError",
+    "DuplicateNodeError",
+    "FilterError",
+    "IdentifierError",
+    "LoopError",
+    "MissingExtraError",
+    "OptionError",
+    "ParameterError",
+    "UnfilteredWriteError",
+    "UnknownFieldError",
+    "UnknownModelError",
+    "UnknownNodeError",
+    "WorkflowDefinitionError",
+]
+
+
+class UnknownNodeError(DefinitionError):
+    """No node type has that name."""
+
+    code = "DF101"
+    text = "there is no node type {name!r}."
+    name: str
+    known: tuple[str, ...]
+
+    def advice(self) -> str:
+        """Name the nearest node type."""
+        return did_you_mean(self.name, self.known)
+
+
+class AmbiguousNodeError(DefinitionError):
+    """Several live DataFlow objects have a node type of that name."""
+
+    code = "DF102"
+    text = "node type {name!r} exists in {count} DataFlow objects."
+    name: str
+    count: int
+
+    def advice(self) -> str:
+        """Say how to choose one."""
+        return f"say which: WorkflowBuilder(db=db), or add_node(db.nodes.{self.name}, …)"
+
+
+class ParameterError(DefinitionError):
+    """A node or verb was given a wrong, missing or unknown input."""
+
+    code = "DF103"
+    text = "{problem}"
+
+
+class WorkflowDefinitionError(DefinitionError):
+    """A workflow cannot be built; carries all problems found, one text each."""
+
+    code = "DF104"
+    problems: tuple[str, ...]
+    workflow: str
+
+    def problem_text(self) -> str:
+        """List every problem, like a compiler does."""
+        count = len(self.problems)
+        head = f"workflow {self.workflow!r} has {count} problem{'s' if count > 1 else ''}:"
+        return "\n".join([head, *(f"  {n}. {text}" for n, text in enumerate(self.problems, 1))])
+
+
+class AnnotationError(DefinitionError):
+    """A model field has an annotation that no column can hold."""
+
+    code = "DF105"
+    text = "field {field!r} of model {model!r}: {problem}"
+
+
+class DuplicateModelError(DefinitionError):
+    """Two models of one DataFlow share a name or a table."""
+
+    code = "DF106"
+    text = "model {name!r} ({kind} {value!r}) is defined twice: at {first} and at {second}."
+
+    def advice(self) -> str:
+        """Say how to keep both."""
+        return "rename one of them, or give each its own DataFlow object"
+
+
+class UnknownModelError(DefinitionError):
+    """No model has that name, class or table."""
+
+    code = "DF107"
+    text = "there is no model {name!r}."
+    name: str
+    known: tuple[str, ...]
+
+    def advice(self) -> str:
+        """Name the nearest model."""
+        return did_you_mean(self.name, self.known)
+
+
+class UnknownFieldError(DefinitionError):
+    """A model has no field of that name."""
+
+    code = "DF108"
+    text = "model {model!r} has no field {name!r}."
+    name: str
+    model: str
+    known: tuple[str, ...]
+
+    def advice(self) -> str:
+        """Name the nearest field."""
+        return did_you_mean(self.name, self.known)
+
+
+class FilterError(DefinitionError):
+    """A filter, sort or projection is malformed."""
+
+    code = "DF109"
+    text = "{problem}"
+
+
+class UnfilteredWriteError(DefinitionError):
+    """An update or delete would touch every record."""
+
+    code = "DF110"
+    text = "{verb} of {model!r} has an empty filter and would change every record."
+
+    def advice(self) -> str:
+        """Say how to mean it."""
+        return "give a filter, or all=True (BulkUpdate and BulkDelete) if every record is meant"
+
+
+class ConfigurationError(DefinitionError):
+    """A setting is unknown or has a wrong value."""
+
+    code = "DF111"
+    text = "{problem}"
+
+
+class MissingExtraError(DefinitionError):
+    """An optional package is needed and not installed."""
+
+    code = "DF112"
+    text = "{feature} needs one more package."
+
+    def advice(self) -> str:
+        """Give the line to run."""
+        return f"run: pip install 'dataflow-nodes[{self._facts['extra']}]'"
+
+
+class IdentifierError(DefinitionError):
+    """A table, column or index name is not a portable identifier."""
+
+    code = "DF113"
+    text = "{kind} name {name!r} {problem}."
+
+    def advice(self) -> str:
+        """State the rule."""
+        return "use letters, digits and underscores, at most 63, not starting with a digit"
+
+
+class OptionError(DefinitionError):
+    """A model option is unknown or has a wrong value."""
+
+    code = "DF114"
+    text = "model {model!r}: {problem}"
+
+
+class LoopError(DefinitionError):
+    """A call was made from an event loop in which it cannot work."""
+
+    code = "DF115"
+    text = "{problem}"
+
+
+class DuplicateNodeError(DefinitionError):
+    """Two nodes of one registry, or two steps of one workflow, share a name."""
+
+    code = "DF116"
+    text = "{kind} {name!r} exists already, at {first}."
+
+    def advice(self) -> str:
+        """Say how to keep both."""
+        return "give one of them another name"
+
+
+class CursorError(DefinitionError):
+    """A pagination cursor was altered, or belongs to another query."""
+
+    code = "DF117"
+    text = "the cursor {problem}."
+
+    def advice(self) -> str:
+        """Say where cursors come from."""
+        return "pass the value of 'next' from the previous page, with the same filter and sort"

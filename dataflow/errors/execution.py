@@ -1,0 +1,149 @@
+"""Errors of the execution: retry or report."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dataflow.errors.base import ExecutionError
+
+__all__ = [
+    "CannotConnectError",
+    "ConnectionLostError",
+    "DatabaseBusyError",
+    "DatabaseClosedError",
+    "DeadlockError",
+    "NodeOutputError",
+    "NodeTimeoutError",
+    "PoolExhaustedError",
+    "SerializationFailureError",
+    "StatementTimeoutError",
+    "UnresolvedReferenceError",
+    "WorkflowFailedError",
+]
+
+
+class PoolExhaustedError(ExecutionError):
+    """No connection became free in time."""
+
+    code = "DF214"
+    retryable = True
+    outcome = "not_applied"
+    text = (
+        "no connection became free within {waited_s:g} s "
+        "({size} in use, {waiting} waiting{holder})."
+    )
+
+    def advice(self) -> str:
+        """Say which settings matter."""
+        return "raise pool_size or max_overflow, shorten transactions, or raise pool_timeout_s"
+
+
+class ConnectionLostError(ExecutionError):
+    """The connection broke during the call; a write's outcome may be unknown."""
+
+    code = "DF215"
+    retryable = True
+    outcome: str | None = "unknown"
+    text = "the connection to the database was lost: {detail}"
+
+
+class StatementTimeoutError(ExecutionError):
+    """A statement took longer than its deadline."""
+
+    code = "DF216"
+    retryable = True
+    outcome = "not_applied"
+    text = "the statement did not finish within {timeout_s} s."
+
+
+class SerializationFailureError(ExecutionError):
+    """Concurrent transactions could not be ordered; run the transaction again."""
+
+    code = "DF217"
+    retryable = True
+    outcome = "not_applied"
+    text = "the transaction conflicts with a concurrent one: {detail}"
+
+
+class DeadlockError(ExecutionError):
+    """The database chose this transaction as the victim of a deadlock."""
+
+    code = "DF218"
+    retryable = True
+    outcome = "not_applied"
+    text = "the transaction was ended to resolve a deadlock: {detail}"
+
+
+class DatabaseBusyError(ExecutionError):
+    """SQLite's file stayed locked, or the server has no free connection slot."""
+
+    code = "DF219"
+    retryable = True
+    outcome = "not_applied"
+    text = "the database is busy: {detail}"
+
+
+class CannotConnectError(ExecutionError):
+    """No connection could be opened."""
+
+    code = "DF220"
+    retryable = True
+    outcome = "not_applied"
+    text = "cannot connect to {url}: {detail}"
+
+
+class DatabaseClosedError(ExecutionError):
+    """The DataFlow object was closed."""
+
+    code = "DF221"
+    outcome = "not_applied"
+    text = "this DataFlow ({url}) is closed."
+
+
+class NodeTimeoutError(ExecutionError):
+    """A node took longer than its timeout."""
+
+    code = "DF301"
+    retryable = True
+    outcome = "unknown"
+    text = "node {node!r} did not finish within {timeout_s:g} s."
+
+
+class UnresolvedReferenceError(ExecutionError):
+    """A connected output does not exist in what the source node returned."""
+
+    code = "DF302"
+    text = "node {node!r} needs {source}[{output!r}], but {reason}."
+
+
+class WorkflowFailedError(ExecutionError):
+    """One or more nodes of a run failed.
+
+    Attributes:
+        run_id: The run's id.
+        results: `{node id: output}` of the nodes that finished.
+        failures: `{node id: exception}` in order of failure.
+    """
+
+    code = "DF303"
+    workflow: str
+    run_id: str
+    results: dict[str, Any]
+    failures: dict[str, BaseException]
+
+    def problem_text(self) -> str:
+        """Name each failed node with its error."""
+        head = f"workflow {self.workflow!r}, run {self.run_id}: {len(self.failures)} failed."
+        return "\n".join([head, *(_failure(node, exc) for node, exc in self.failures.items())])
+
+
+class NodeOutputError(ExecutionError):
+    """A node returned something that is not a dict."""
+
+    code = "DF304"
+    text = "node {node!r} returned {got}, expected a dict with string keys."
+
+
+def _failure(node: str, error: BaseException) -> str:
+    text = str(error).replace("\n", "\n  ")
+    return f"  node {node!r}: {type(error).__name__}: {text}"
