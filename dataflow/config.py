@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -83,7 +83,7 @@ class DataFlowConfig(BaseSettings):
     cursor_secret: SecretStr | None = None
     """Key that signs pagination cursors. Default: derived from the database URL."""
 
-    log_level: str | None = None
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] | None = None
     """Level of the logger `dataflow`; None leaves it as it is."""
 
     def __init__(self, **settings: Any) -> None:
@@ -102,7 +102,7 @@ class DataFlowConfig(BaseSettings):
     def apply_log_level(self) -> None:
         """Set the level of the logger `dataflow` when one is configured."""
         if self.log_level:
-            logging.getLogger("dataflow").setLevel(self.log_level.upper())
+            logging.getLogger("dataflow").setLevel(self.log_level)
 
 
 def _explain(error: ValidationError) -> str:

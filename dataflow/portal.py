@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import concurrent.futures
 import contextlib
 import importlib.util
 import os
@@ -15,7 +16,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from dataflow.errors import LoopError
 
@@ -23,6 +24,36 @@ __all__ = ["Portal", "portal", "sync_call"]
 
 T = TypeVar("T")
 _STOP_SECONDS = 3
+
+
+class _Job(Generic[T]):
+    """A coroutine handed to another thread's loop, with the caller's context."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T]) -> None:
+        self.result: concurrent.futures.Future[T] = concurrent.futures.Future()
+        self._loop = loop
+        self._coroutine = coroutine
+        self._task: asyncio.Task[T] | None = None
+        loop.call_soon_threadsafe(self._start)
+
+    def _start(self) -> None:
+        self._task = self._loop.create_task(self._coroutine)
+        self._task.add_done_callback(self._finish)
+
+    def _finish(self, task: asyncio.Task[T]) -> None:
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if error is not None:
+            self.result.set_exception(error)
+        else:
+            self.result.set_result(task.result())
+
+    def cancel_and_wait(self) -> None:
+        self._loop.call_soon_threadsafe(self._cancel)
+        concurrent.futures.wait([self.result])
+
+    def _cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
 
 
 class Portal:
@@ -83,12 +114,12 @@ class Portal:
                 problem="a sync call inside a coroutine that runs on DataFlow's own loop.",
                 advise="await the same method of db.aio instead",
             )
-        future = asyncio.run_coroutine_threadsafe(coroutine, loop)
+        job = _Job(loop, coroutine)
         try:
-            return future.result()
+            return job.result.result()
         except BaseException:
-            if not future.done():
-                future.cancel()
+            if not job.result.done():
+                job.cancel_and_wait()
             raise
 
     def warn_in_running_loop(self, name: str, twin: str) -> None:

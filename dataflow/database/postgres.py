@@ -96,6 +96,10 @@ class PostgresDriver(Driver):
         columns: Sequence[sa.Column[Any]],
         rows: Sequence[Sequence[Any]],
     ) -> None:
+        if not columns:
+            sql = f"INSERT INTO {self._name(table)} DEFAULT VALUES"
+            await connection.executemany(sql, [()] * len(rows))
+            return
         await connection.copy_records_to_table(
             table.name,
             schema_name=table.schema,

@@ -36,6 +36,7 @@ class _Connection(sqlite3.Connection):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.create_collation(DECIMAL_COLLATION, _compare_decimals)
+        self.create_function("dataflow_unhex", 1, bytes.fromhex, deterministic=True)
         self.execute("PRAGMA foreign_keys = ON")
         self.execute("PRAGMA synchronous = NORMAL")
         self.execute("PRAGMA temp_store = MEMORY")

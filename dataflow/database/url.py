@@ -30,7 +30,9 @@ class Address:
 
     def __str__(self) -> str:
         """Return the URL with the password masked."""
-        return self.url.render_as_string(hide_password=True).replace("%3Amemory%3A", ":memory:")
+        hidden = {key: "***" for key in self.url.query if "pass" in key.lower()}
+        shown = self.url.update_query_dict(hidden) if hidden else self.url
+        return shown.render_as_string(hide_password=True).replace("%3Amemory%3A", ":memory:")
 
     def __repr__(self) -> str:
         """Return the URL with the password masked."""

@@ -55,7 +55,7 @@ class DataFlowError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Survive pickling with all facts."""
-        return (_rebuild, (type(self), self._facts))
+        return (_rebuild, (type(self), self._facts), self.__dict__)
 
     def problem_text(self) -> str:
         """Return what is wrong, in one sentence with the values."""

@@ -61,7 +61,12 @@ class ForeignKeyViolationError(DatabaseError):
     """A referred record does not exist, or is still referred to."""
 
     code = "DF203"
-    text = "foreign key of {table!r}: {detail}"
+    table: str | None
+    detail: str
+
+    def problem_text(self) -> str:
+        """Name the table where the database tells it."""
+        return f"foreign key{f' of {self.table!r}' if self.table else ''}: {self.detail}"
 
 
 class NotNullViolationError(DatabaseError):
@@ -75,7 +80,13 @@ class CheckViolationError(DatabaseError):
     """A check constraint of the database refused the values."""
 
     code = "DF205"
-    text = "check {constraint!r} of {table!r} refuses these values."
+    table: str | None
+    constraint: str
+
+    def problem_text(self) -> str:
+        """Name the table where the database tells it."""
+        where = f" of {self.table!r}" if self.table else ""
+        return f"check {self.constraint!r}{where} refuses these values."
 
 
 class RecordNotFoundError(DatabaseError):

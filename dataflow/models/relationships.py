@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import types
 from collections.abc import Callable, Mapping
-from typing import Any, get_args, get_origin
+from typing import Any, Union, get_args, get_origin
 
 from sqlalchemy.orm import RelationshipProperty, relationship
 
@@ -54,6 +55,9 @@ def _source_of(annotation: Any) -> str:
         return annotation
     if get_origin(annotation) is list:
         return f"list[{_source_of(get_args(annotation)[0])}]"
+    if get_origin(annotation) in (Union, types.UnionType):
+        members = [_source_of(m) for m in get_args(annotation) if m is not type(None)]
+        return " | ".join((*members, "None"))
     return str(getattr(annotation, "__forward_arg__", annotation))
 
 
@@ -104,6 +108,7 @@ def link_property(
         uselist=link.many,
         back_populates=link.back_populates,
         lazy="raise",
+        overlaps="__*",  # the same key may be told as two links, one on each side
         **options,
     )
 

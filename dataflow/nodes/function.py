@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, overload
 
+from dataflow.errors import ParameterError, did_you_mean
 from dataflow.nodes.effects import PURE, UNKNOWN, Effects, Resource
 from dataflow.nodes.node import Node, read_signature
 from dataflow.nodes.registry import Registry, default_registry
@@ -14,6 +15,7 @@ from dataflow.nodes.registry import Registry, default_registry
 __all__ = ["NodeDecorator", "node", "node_type_of"]
 
 F = TypeVar("F", bound=Any)
+_OPTIONS = ("name", "blocking", "pure", "reads", "writes")
 
 
 class NodeDecorator:
@@ -50,18 +52,54 @@ class NodeDecorator:
         """
         frame = sys._getframe(1)  # noqa: SLF001 - the documented way to a caller's frame
         location = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+        for name in options:
+            if name not in _OPTIONS:
+                problem = f"@node has no option {name!r}."
+                raise ParameterError(
+                    problem=problem, advise=did_you_mean(name, _OPTIONS), at=location
+                )
         if target is None:
             return lambda inner: self._register(inner, location, **options)
         return self._register(target, location, **options)
 
     def _register(self, target: Any, location: str, **options: Any) -> Any:
+        _check_effects(options, location)
         if inspect.isclass(target) and issubclass(target, Node):
             node_type = target
+            _set_on_class(node_type, self._registry, options)
         else:
-            node_type = _class_for(target, self._registry, **options)
+            node_type = _class_for(target, self._registry, location, options)
             setattr(target, "__dataflow__", node_type)  # noqa: B010 - functions declare no such attribute
         self._registry.add(node_type, location, replace=_is_interactive(location))
         return target
+
+
+def _check_effects(options: Mapping[str, Any], location: str) -> None:
+    if options.get("pure") and (options.get("reads") or options.get("writes")):
+        raise ParameterError(
+            problem="a node that reads or writes something is not pure.", at=location
+        )
+
+
+def _set_on_class(
+    node_type: type[Node], registry: Registry, options: Mapping[str, Any]
+) -> None:
+    """Let the decorator's options hold for a class as for a function."""
+    if "name" in options:
+        node_type.node_type = options["name"]
+    if "blocking" in options:
+        node_type.blocking = options["blocking"]
+    if options.get("pure") or options.get("reads") or options.get("writes"):
+        node_type.effects = _effects_of(registry, options)
+
+
+def _effects_of(registry: Registry, options: Mapping[str, Any]) -> Effects:
+    if options.get("pure"):
+        return PURE
+    reads, writes = options.get("reads", ()), options.get("writes", ())
+    if not reads and not writes:
+        return UNKNOWN
+    return Effects(_resources(registry, reads), _resources(registry, writes))
 
 
 def _is_interactive(location: str) -> bool:
@@ -69,20 +107,21 @@ def _is_interactive(location: str) -> bool:
 
 
 def _class_for(
-    function: Callable[..., Any],
-    registry: Registry,
-    *,
-    name: str | None = None,
-    blocking: bool = True,
-    pure: bool = False,
-    reads: Iterable[Any] = (),
-    writes: Iterable[Any] = (),
+    function: Callable[..., Any], registry: Registry, location: str, options: Mapping[str, Any]
 ) -> type[Node]:
     parameters, returns, open_inputs = read_signature(function)
-    chosen = name or function.__name__
-    effects = PURE if pure else UNKNOWN
-    if reads or writes:
-        effects = Effects(_resources(registry, reads), _resources(registry, writes))
+    positional = [
+        item.name
+        for item in inspect.signature(function).parameters.values()
+        if item.kind is item.POSITIONAL_ONLY
+    ]
+    if positional:
+        raise ParameterError(
+            problem=f"inputs are given by name, but {positional[0]!r} is positional-only.",
+            advise="remove the '/' from the signature",
+            at=location,
+        )
+    chosen = options.get("name") or function.__name__
     return type(
         chosen,
         (Node,),
@@ -91,8 +130,8 @@ def _class_for(
             "__doc__": function.__doc__,
             "__module__": function.__module__,
             "run": staticmethod(function),
-            "effects": effects,
-            "blocking": blocking,
+            "effects": _effects_of(registry, options),
+            "blocking": options.get("blocking", True),
             "_parameters": parameters,
             "_returns": returns,
             "open_inputs": open_inputs,

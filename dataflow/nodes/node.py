@@ -12,7 +12,7 @@ from pydantic.json_schema import PydanticJsonSchemaWarning
 
 from dataflow.errors import did_you_mean
 from dataflow.nodes.effects import UNKNOWN, Effects
-from dataflow.nodes.parameter import REQUIRED, NodeParameter, type_text
+from dataflow.nodes.parameter import REQUIRED, NodeParameter, members_of, type_text
 
 __all__ = ["Node"]
 
@@ -75,8 +75,7 @@ class Node:
     def outputs(cls) -> dict[str, Any] | None:
         """Return `{name: type}`, or None when only a run tells."""
         returns = cls._returns
-        origin = typing.get_origin(returns) or returns
-        if returns is Any or (isinstance(origin, type) and issubclass(origin, Mapping)):
+        if returns is Any or any(_is_mapping(member) for member in members_of(returns)):
             hints = getattr(returns, "__annotations__", None)
             return dict(typing.get_type_hints(returns)) if hints else None
         return {"result": returns}
@@ -93,7 +92,7 @@ class Node:
         needs = [p.name for p in cls.parameters().values() if p.required]
         accepts = [f"{p.name}={p.default!r}" for p in cls.parameters().values() if not p.required]
         outputs = cls.outputs()
-        lines = [cls.node_type, f"  {inspect.getdoc(cls) or ''}".split("\n\n", maxsplit=1)[0].rstrip()]
+        lines = [cls.node_type, f"  {inspect.cleandoc(cls.__doc__ or '')}".split("\n\n", maxsplit=1)[0].rstrip()]
         lines.append(f"  needs: {', '.join(needs) or 'nothing'}")
         lines.append(f"  accepts: {', '.join(accepts) or 'nothing else'}")
         shown = "decided by the run" if outputs is None else ", ".join(
@@ -145,6 +144,11 @@ class Node:
         """Return the declared type of an input; Any for unknown ones."""
         parameter = cls.parameters().get(name)
         return Any if parameter is None else parameter.annotation
+
+
+def _is_mapping(annotation: Any) -> bool:
+    origin = typing.get_origin(annotation) or annotation
+    return isinstance(origin, type) and issubclass(origin, Mapping)
 
 
 def _misfit(parameter: NodeParameter, value: Any) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import ConfigDict, PydanticSchemaGenerationError, PydanticUserError, TypeAdapter
 
-__all__ = ["REQUIRED", "NodeParameter", "is_compatible"]
+__all__ = ["REQUIRED", "NodeParameter", "is_compatible", "members_of", "type_text"]
 
 
 class _Required:
@@ -83,14 +83,15 @@ def is_compatible(source: Any, target: Any) -> bool:
 
     Only a sure mismatch is one: plain classes of which neither is the other.
     """
-    return any(_fits(s, t) for s in _members(source) for t in _members(target))
+    return any(_fits(s, t) for s in members_of(source) for t in members_of(target))
 
 
-def _members(annotation: Any) -> tuple[Any, ...]:
+def members_of(annotation: Any) -> tuple[Any, ...]:
+    """Return the types of a union; another annotation is a union of one."""
     if get_origin(annotation) is Annotated:
-        return _members(get_args(annotation)[0])
+        return members_of(get_args(annotation)[0])
     if isinstance(annotation, types.UnionType) or get_origin(annotation) is typing.Union:
-        return tuple(m for arg in get_args(annotation) for m in _members(arg))
+        return tuple(m for arg in get_args(annotation) for m in members_of(arg))
     return (annotation,)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import sqlalchemy as sa
+from sqlalchemy.sql.elements import Grouping
 
 from dataflow.errors import FilterError, did_you_mean
 from dataflow.models.columntypes import JsonValue
@@ -20,6 +21,7 @@ __all__ = ["EMPTY", "MAX_DEPTH", "MAX_TERMS", "Filter", "Validate", "condition_f
 
 MAX_DEPTH = 32
 MAX_TERMS = 1_000
+_GROUP = 50
 
 Shape = tuple[Any, ...]
 
@@ -143,7 +145,8 @@ def _equality(parser: _Parser, operator: str, field: FieldSpec, value: Any) -> S
     if value is None:
         return ("null" if operator == "$eq" else "notnull", field.name)
     parser.value(field, value)
-    return (operator, field.name)
+    # "Not equal" holds for null, as in MongoDB; a required field needs no such care.
+    return ("distinct" if operator == "$ne" and field.nullable else operator, field.name)
 
 
 def _comparison(parser: _Parser, operator: str, field: FieldSpec, value: Any) -> Shape:
@@ -157,15 +160,13 @@ def _membership(parser: _Parser, operator: str, field: FieldSpec, value: Any) ->
     values = parser.many(operator, field, value)
     present = [parser.validate(field, item) for item in values if item is not None]
     has_null = len(present) < len(values)
-    if isinstance(field.column.type, sa.LargeBinary):  # JSON lists cannot carry bytes
-        parser.values.extend(present)
-        inner: Shape = ("or", *((("$eq", field.name),) * len(present)))
-    else:
-        parser.values.append(present)
-        inner = ("in", field.name)
+    parser.values.append(present)
+    inner: Shape = ("in", field.name)
     if operator == "$in":
         return ("or", inner, ("null", field.name)) if has_null else inner
-    return ("and", ("negate", inner), ("notnull", field.name))
+    if has_null:
+        return ("and", ("negate", inner), ("notnull", field.name))
+    return ("not", inner) if field.nullable else ("negate", inner)
 
 
 def _range(parser: _Parser, operator: str, field: FieldSpec, value: Any) -> Shape:
@@ -239,9 +240,9 @@ class _Builder:
 
     def logical(self, kind: str, parts: list[sa.ColumnElement[bool]]) -> sa.ColumnElement[bool]:
         if kind == "and":
-            return sa.and_(sa.true(), *parts)
+            return _balanced(sa.and_, sa.true(), parts)
         if kind == "or":
-            return sa.or_(sa.false(), *parts)
+            return _balanced(sa.or_, sa.false(), parts)
         if kind == "negate":
             return sa.not_(parts[0])
         # NOT of an unknown is unknown; a negated filter matches what the filter does not.
@@ -257,6 +258,19 @@ class _Builder:
         return _COMPARE[kind](column, sa.bindparam(name, type_=column.type))
 
 
+def _balanced(
+    join: Callable[..., sa.ColumnElement[bool]],
+    neutral: sa.ColumnElement[bool],
+    parts: list[sa.ColumnElement[bool]],
+) -> sa.ColumnElement[bool]:
+    """Join conditions in groups, because SQLite limits the depth of an expression."""
+    while len(parts) > _GROUP:
+        starts = range(0, len(parts), _GROUP)
+        groups = [join(neutral, *parts[start : start + _GROUP]) for start in starts]
+        parts = [Grouping(group) for group in groups]
+    return join(neutral, *parts)
+
+
 _NULL_TESTS: dict[str, Callable[[Any], sa.ColumnElement[bool]]] = {
     "null": lambda column: column.is_(None),
     "notnull": lambda column: column.is_not(None),
@@ -264,6 +278,7 @@ _NULL_TESTS: dict[str, Callable[[Any], sa.ColumnElement[bool]]] = {
 _COMPARE: dict[str, Callable[[Any, Any], sa.ColumnElement[bool]]] = {
     "$eq": lambda column, value: column == value,
     "$ne": lambda column, value: column != value,
+    "distinct": lambda column, value: column.is_distinct_from(value),
     "$gt": lambda column, value: column > value,
     "$gte": lambda column, value: column >= value,
     "$lt": lambda column, value: column < value,

@@ -32,10 +32,13 @@ class ListOf(TypeDecorator[Any]):
         return dialect.type_descriptor(sa.Text())
 
     def bind_processor(self, dialect: sa.Dialect) -> Any:
-        item = self.item.dialect_impl(dialect).bind_processor(dialect)
+        item: Any = self.item.dialect_impl(dialect).bind_processor(dialect)
         if isinstance(self.item, TypeDecorator):
             item = self.item.bind_processor(dialect)
-        pack: Callable[[Any], Any] = list if dialect.name == "postgresql" else json.dumps
+        pack: Callable[[Any], Any] = list
+        if dialect.name != "postgresql":
+            pack = json.dumps
+            item = bytes.hex if isinstance(self.item, sa.LargeBinary) else item
         if item is None:
             return lambda values: pack(list(values))
         return lambda values: pack([item(value) for value in values])
@@ -57,7 +60,10 @@ class InList(sa.ColumnElement[bool]):
 def _compile_json(element: InList, compiler: SQLCompiler, **options: Any) -> str:
     column = compiler.process(element.column, **options)
     values = compiler.process(element.values, **options)
-    return f"{column} IN (SELECT value FROM json_each({values}))"
+    # JSON carries no bytes; the SQLite driver brings the function that restores them.
+    binary = isinstance(element.column.type, sa.LargeBinary)
+    value = "dataflow_unhex(value)" if binary else "value"
+    return f"{column} IN (SELECT {value} FROM json_each({values}))"
 
 
 @compiles(InList, "postgresql")

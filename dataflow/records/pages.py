@@ -112,16 +112,19 @@ class Pages:
         place = decode_cursor(self._secret, scope, request.after, len(sort))
         for number, ((name, _), value) in enumerate(zip(sort, place, strict=True)):
             field = self._spec.fields[name]
+            if isinstance(value, str) and isinstance(field.column.type, sa.LargeBinary):
+                value = bytes.fromhex(value)  # noqa: PLW2901 - the same value, restored
             known = None if value is None else self._validator.value(field, value)
             values[f"after_{number}"] = known
         return tuple(value is None for value in place)
 
     def _cursor(self, where: Filter, sort: Sort, record: Record) -> str:
-        values = to_jsonable_python([record[name] for name, _ in sort])
+        place = [record[name] for name, _ in sort]
+        values = to_jsonable_python([v.hex() if isinstance(v, bytes) else v for v in place])
         return encode_cursor(self._secret, self._cursor_scope(where, sort), values)
 
     def _cursor_scope(self, where: Filter, sort: Sort) -> str:
-        return f"{self._spec.table.fullname} {sort!r} {where.shape!r}"
+        return f"{self._spec.table.fullname} {sort!r} {where!r}"
 
     async def count(self, where: Filter, *, include_deleted: bool = False) -> int:
         """Return how many records match."""

@@ -6,9 +6,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
-import sqlalchemy as sa
-from sqlalchemy.exc import ArgumentError
-
 from dataflow.errors import FilterError, OptionError, UnknownFieldError
 from dataflow.models.spec import ModelSpec
 from dataflow.query.filters import Filter
@@ -19,6 +16,7 @@ __all__ = ["Related", "parse_names", "root_names"]
 
 class _Listing(Protocol):
     spec: ModelSpec
+    related: Related
 
     def where(self, filter: Any, at: str | None = None) -> Filter: ...
 
@@ -114,22 +112,32 @@ class Related:
         return join
 
     def _find_join(self, name: str) -> _Join:
-        try:
-            link: Any = sa.inspect(self._spec.model).relationships[name]
-        except ArgumentError as error:
-            raise OptionError(
-                model=self._spec.name,
-                problem=f"the link {name!r} cannot be followed: {error}",
-                advise="declare the foreign key: author_id: int = Field(foreign_key='users.id')",
-            ) from None
-        if link.secondary is not None or len(link.local_remote_pairs) != 1:
-            raise OptionError(
-                model=self._spec.name,
-                problem=f"the link {name!r} joins more than one pair of columns.",
-                advise="include links with one foreign key column",
-            )
-        ((local, remote),) = link.local_remote_pairs
-        store = self._stores(link.mapper.class_.__name__)
-        here = next(f.name for f in self._spec.fields.values() if f.column is local)
-        there = next(f.name for f in store.spec.fields.values() if f.column is remote)
-        return _Join(here, there, bool(link.uselist), store)
+        link = self._spec.relationships[name]
+        store: _Listing = self._stores(link.target)
+        owner, referred = (store.spec, self._spec) if link.many else (self._spec, store.spec)
+        pairs = [
+            (field, referred_field)
+            for field in owner.fields.values()
+            for key in field.column.foreign_keys
+            for referred_field in referred.fields.values()
+            if key.target_fullname == f"{referred.table.fullname}.{referred_field.column.name}"
+            and link.foreign_key in (None, field.name)
+        ]
+        if len(pairs) != 1:
+            raise self._unclear(name, owner, referred, len(pairs))
+        ((key_field, target_field),) = pairs
+        if link.many:
+            return _Join(target_field.name, key_field.name, many=True, store=store)
+        return _Join(key_field.name, target_field.name, many=False, store=store)
+
+    def _unclear(self, name: str, owner: ModelSpec, referred: ModelSpec, found: int) -> OptionError:
+        text = f"{owner.name} has {found or 'no'} foreign keys to {referred.name}."
+        advise = f"declare one: Field(foreign_key='{referred.table.name}.{referred.key[0]}')"
+        if found:
+            advise = "say which: Relationship(foreign_key='…')"
+        return OptionError(
+            model=self._spec.name,
+            problem=f"the link {name!r} cannot be followed: {text}",
+            advise=advise,
+            at=self._spec.location,
+        )
