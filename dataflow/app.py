@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Self, TypeVar, dataclass_transform, overload
 
 from sqlalchemy import MetaData, Table
@@ -39,6 +40,28 @@ __all__ = ["DataFlow"]
 T = TypeVar("T", bound=type)
 
 
+class AsyncFace(AsyncVerbs):
+    """What hangs on `db.aio`: the verbs and the rest of `db` as coroutines."""
+
+    def __init__(
+        self,
+        store_of: Callable[[Any], Store],
+        database: Database,
+        prepare_schema: Callable[[], Awaitable[None]],
+    ) -> None:
+        """Keep the parts."""
+        super().__init__(store_of, database)
+        self._prepare_schema = prepare_schema
+
+    async def create_tables(self) -> None:
+        """Create missing tables and columns now instead of at first use."""
+        await self._prepare_schema()
+
+    async def health(self) -> Health:
+        """Return whether the database answers, how fast, and how busy the pool is."""
+        return await check_health(self._database)
+
+
 class DataFlow(Verbs):
     """Models, their tables and nodes, on one database.
 
@@ -70,7 +93,8 @@ class DataFlow(Verbs):
         self._pending: dict[str, ModelSpec] = {}
         self._pending_lock = threading.Lock()
         self.database.before_transaction = self._prepare_schema
-        super().__init__(AsyncVerbs(self._store_of, self.database))
+        super().__init__(AsyncFace(self._store_of, self.database, self._prepare_schema))
+        self.aio: AsyncFace
 
     def __repr__(self) -> str:
         """Return the masked URL and the number of models."""
@@ -133,6 +157,8 @@ class DataFlow(Verbs):
                 name=old.name, kind="model", value=old.name, first=old.location, second=location
             )
         self._mapping.metadata.remove(old.table)
+        # Links are found through this object; SQLAlchemy would warn of a second class.
+        self._mapping._class_registry.pop(old.name, None)  # noqa: SLF001 - no public call
         del self._stores[old.name]
         for node_type in list(self.nodes):
             if getattr(node_type, "spec", None) is old:
@@ -235,7 +261,7 @@ class DataFlow(Verbs):
 
     def create_tables(self) -> None:
         """Create missing tables and columns now instead of at first use."""
-        sync_call("db.create_tables", "db.aio.create_tables", self._prepare_schema)
+        sync_call("db.create_tables", "db.aio.create_tables", self.aio.create_tables)
 
     # -------------------------------------------------------------- lifecycle
 
@@ -251,12 +277,16 @@ class DataFlow(Verbs):
 
     def health(self) -> Health:
         """Return whether the database answers, how fast, and how busy the pool is."""
-        return sync_call("db.health", "db.aio.health", check_health, self.database)
+        return sync_call("db.health", "db.aio.health", self.aio.health)
 
     def close(self) -> None:
-        """Close all connections; the object cannot be used afterwards."""
+        """Close all connections; the object cannot be used afterwards.
+
+        Inside a running event loop, prefer `await db.aclose()`: this call cannot wait
+        for connections of that loop, which are closed when the loop goes on.
+        """
         self.nodes.close()
-        portal.call(self.database.close())
+        portal.call(self.database.close(asyncio._get_running_loop()))  # noqa: SLF001 - None where no loop runs
 
     async def aclose(self) -> None:
         """Close all connections from a coroutine."""

@@ -34,7 +34,10 @@ class _Job(Generic[T]):
         self._loop = loop
         self._coroutine = coroutine
         self._task: asyncio.Task[T] | None = None
-        loop.call_soon_threadsafe(self._start)
+
+    def wait(self) -> T:
+        self._loop.call_soon_threadsafe(self._start)
+        return self.result.result()
 
     def _start(self) -> None:
         self._task = self._loop.create_task(self._coroutine)
@@ -116,7 +119,7 @@ class Portal:
             )
         job = _Job(loop, coroutine)
         try:
-            return job.result.result()
+            return job.wait()
         except BaseException:
             if not job.result.done():
                 job.cancel_and_wait()

@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Awaitable, Callable
 from contextvars import Token
-from typing import Any, Protocol, Self, get_args
+from typing import Protocol, Self, get_args
 
 from dataflow.database.current import OpenTransactions, activate, open_transactions
 from dataflow.database.driver import Isolation
 from dataflow.database.lane import Lane
-from dataflow.database.transaction import Transaction
+from dataflow.database.transaction import Level, Savepoint, Transaction
 from dataflow.errors import ParameterError, did_you_mean
 from dataflow.portal import portal
 
@@ -22,7 +22,7 @@ class HasLanes(Protocol):
 
     before_transaction: Callable[[], Awaitable[None]]
 
-    def current(self) -> Transaction | None:
+    def current(self) -> Level | None:
         """Return the caller's open transaction."""
 
     async def lane(self) -> Lane:
@@ -53,17 +53,17 @@ class TransactionBlock:
         self._savepoint = savepoint
         self._place = _caller()
         self._own: Transaction | None = None
-        self._inner: Any = None
+        self._inner: Savepoint | None = None
         self._token: Token[OpenTransactions] | None = None
 
-    async def begin(self) -> Transaction:
+    async def begin(self) -> Level:
         """Open the transaction, or join the one that is open."""
         outer = self._database.current()
         if outer is not None:
             outer.check_loop()
             if self._savepoint:
-                self._inner = outer.savepoint()
-                await self._inner.__aenter__()
+                self._inner = await outer.savepoint().__aenter__()
+                return self._inner
             return outer
         await self._database.before_transaction()
         lane = await self._database.lane()
@@ -72,7 +72,7 @@ class TransactionBlock:
         )
         return self._own
 
-    def activate(self, transaction: Transaction) -> Self:
+    def activate(self, transaction: Level) -> Self:
         """Make it the current one in the calling context."""
         self._token = activate(self._database, transaction)
         return self
@@ -92,7 +92,7 @@ class TransactionBlock:
         elif self._own is not None:
             await self._own.commit()
 
-    async def __aenter__(self) -> Transaction:
+    async def __aenter__(self) -> Level:
         """Begin, or join."""
         transaction = await self.begin()
         self.activate(transaction)
@@ -103,7 +103,7 @@ class TransactionBlock:
         self.deactivate()
         await self.end(error)
 
-    def __enter__(self) -> Transaction:
+    def __enter__(self) -> Level:
         """Begin on the portal's loop, for sync callers."""
         transaction = portal.call(self.begin())
         self.activate(transaction)

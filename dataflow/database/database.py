@@ -16,7 +16,7 @@ from dataflow.database.block import TransactionBlock
 from dataflow.database.current import open_transactions
 from dataflow.database.driver import Driver, Isolation, Row
 from dataflow.database.lane import Lane
-from dataflow.database.transaction import Transaction, outcome_of
+from dataflow.database.transaction import Level, outcome_of
 from dataflow.database.url import parse_url
 from dataflow.errors import ConnectionLostError, DatabaseClosedError
 
@@ -76,7 +76,7 @@ class Database:
             if lane.loop.is_closed():
                 del self._lanes[key]
 
-    def current(self) -> Transaction | None:
+    def current(self) -> Level | None:
         """Return the transaction that the caller runs in, or None."""
         return open_transactions.get().get(self)
 
@@ -138,8 +138,13 @@ class Database:
         """
         return TransactionBlock(self, isolation, read_only=read_only, savepoint=savepoint)
 
-    async def close(self) -> None:
-        """Close every engine; those of other running loops are closed on their loops."""
+    async def close(self, waiting: asyncio.AbstractEventLoop | None = None) -> None:
+        """Close every engine; those of other running loops are closed on their loops.
+
+        Args:
+            waiting: A loop that is blocked until this call returns; its engine is
+                closed as soon as it goes on.
+        """
         self._closed = True
         mine = asyncio.get_running_loop()
         for lane in list(self._lanes.values()):
@@ -147,7 +152,8 @@ class Database:
                 await lane.close()
             elif lane.loop.is_running():
                 done = asyncio.run_coroutine_threadsafe(lane.close(), lane.loop)
-                await asyncio.wrap_future(done)
+                if lane.loop is not waiting:
+                    await asyncio.wrap_future(done)
         self._lanes.clear()
         await self.driver.close()
 

@@ -92,7 +92,10 @@ def translate_error(
     state: str = getattr(error, "sqlstate", None) or ""
     make = _BY_STATE.get(state) or _BY_CLASS.get(state[:2])
     if make is not None:
-        return make(error)
+        found = make(error)
+        if state.startswith("23"):
+            error.detail = None  # type: ignore[attr-defined]  # holds values, which may be secret
+        return found
     if state in _CONNECT_STATES:
         advice = "check user, password and name; in a URL write '@' as %40 and '/' as %2F"
         return CannotConnectError(

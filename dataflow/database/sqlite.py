@@ -249,7 +249,8 @@ class SqliteDriver(Driver):
             return f"INSERT INTO {self._name(table)} DEFAULT VALUES"
         names = ", ".join(map(self._quoted, columns))
         marks = ", ".join("?" * len(columns))
-        return f"INSERT INTO {self._name(table)} ({names}) VALUES ({marks})"
+        # The alias keeps a table called "excluded" apart from an upsert's own word.
+        return f"INSERT INTO {self._name(table)} AS t ({names}) VALUES ({marks})"
 
     def _quoted(self, column: sa.Column[Any]) -> str:
         return self._dialect.identifier_preparer.format_column(column)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 from dataflow.database.driver import Driver, Isolation, Row
 from dataflow.database.lane import Lane
@@ -15,11 +16,13 @@ from dataflow.errors import (
     DataFlowError,
     LoopError,
     TransactionAbortedError,
+    TransactionClosedError,
 )
 
-__all__ = ["Transaction", "outcome_of"]
+__all__ = ["Level", "Savepoint", "Transaction", "outcome_of"]
 
 T = TypeVar("T")
+_sql_log = logging.getLogger("dataflow.sql")
 
 
 def outcome_of(driver: Driver, error: BaseException) -> BaseException:
@@ -29,35 +32,30 @@ def outcome_of(driver: Driver, error: BaseException) -> BaseException:
     return driver.translate(error) or error
 
 
-class Transaction:
-    """An open transaction on one connection; branches take turns on it."""
+class Level(Protocol):
+    """A transaction, or a savepoint within one: where statements take turns."""
 
-    def __init__(self, lane: Lane, fairy: Any) -> None:
-        """Wrap a checked-out pool connection."""
-        self._lane = lane
-        self._fairy = fairy
-        self._driver = lane.driver
-        self.connection = fairy.driver_connection
-        self._turn = asyncio.Lock()
-        self._names = itertools.count(1)
-        self._write = True
-        self._failure: BaseException | None = None
+    def check_loop(self) -> None:
+        """Refuse use from another event loop."""
 
-    @classmethod
-    async def open(
-        cls, lane: Lane, *, isolation: Isolation | None, read_only: bool, place: str
-    ) -> Self:
-        """Check a connection out and begin on the server."""
-        fairy = await lane.take(write=not read_only)
-        self = cls(lane, fairy)
-        self._write = not read_only
-        lane.hold(fairy, place)
-        try:
-            await self._driver.begin(self.connection, isolation=isolation, read_only=read_only)
-        except BaseException as error:
-            self._discard()
-            raise outcome_of(self._driver, error) from error
-        return self
+    async def run(self, call: Callable[..., Awaitable[T]], /, *args: Any) -> T:
+        """Await `call(connection, *args)` in turn."""
+        ...
+
+    def savepoint(self) -> Savepoint:
+        """Return a part that can fail alone."""
+        ...
+
+
+class _Turns:
+    """Runs driver calls one at a time, and remembers the first that failed."""
+
+    def __init__(self, lane: Lane, connection: Any) -> None:
+        self.lane = lane
+        self.connection = connection
+        self.turn = asyncio.Lock()
+        self.failure: BaseException | None = None
+        self.closed = False
 
     def check_loop(self) -> None:
         """Refuse use from another event loop than the one that opened it.
@@ -65,31 +63,78 @@ class Transaction:
         Raises:
             LoopError: Naming the way to do it.
         """
-        if asyncio.get_running_loop() is not self._lane.loop:
+        if asyncio.get_running_loop() is not self.lane.loop:
             raise LoopError(
                 problem="a transaction was opened on one event loop and used on another.",
                 advise="inside `async with db.transaction()` await db.aio methods; "
                 "inside `with db.transaction()` call db methods",
             )
 
+    def check_open(self) -> None:
+        """Refuse use after the end.
+
+        Raises:
+            TransactionClosedError: If the transaction has ended.
+        """
+        if self.closed:
+            raise TransactionClosedError
+
     async def fetch(self, sql: str, args: Sequence[Any]) -> Sequence[Row]:
         """Run one statement in turn and return its rows."""
-        return await self.run(self._driver.fetch, sql, args)
+        return await self.run(self.lane.driver.fetch, sql, args)
 
-    async def run(self, call: Callable[..., Awaitable[T]], *args: Any) -> T:
-        """Await `call(connection, *args)` in turn, translating the driver's errors."""
+    async def run(self, call: Callable[..., Awaitable[T]], /, *args: Any) -> T:
+        """Await `call(connection, *args)` in turn, translating the driver's errors.
+
+        Raises:
+            TransactionClosedError: If the transaction has ended.
+        """
         self.check_loop()
-        async with self._turn:
-            try:
-                return await call(self.connection, *args)
-            except BaseException as error:
-                if isinstance(error, asyncio.CancelledError):
-                    self._driver.stopped(self.connection)
-                found = outcome_of(self._driver, error)
-                self._failure = self._failure or found
-                if found is error:
-                    raise
-                raise found from error
+        async with self.turn:
+            self.check_open()
+            if self.lane.driver.config.echo:
+                _sql_log.info("%s", args[0] if isinstance(args[0], str) else call.__name__)
+            return await self.run_now(call, *args)
+
+    async def run_now(self, call: Callable[..., Awaitable[T]], /, *args: Any) -> T:
+        """Await a driver call without waiting for a turn."""
+        driver = self.lane.driver
+        try:
+            return await call(self.connection, *args)
+        except BaseException as error:
+            if isinstance(error, asyncio.CancelledError):
+                driver.stopped(self.connection)
+            found = outcome_of(driver, error)
+            self.failure = self.failure or found
+            if found is error:
+                raise
+            raise found from error
+
+
+class Transaction(_Turns):
+    """An open transaction on one connection; branches take turns on it."""
+
+    def __init__(self, lane: Lane, fairy: Any, *, write: bool) -> None:
+        """Wrap a checked-out pool connection."""
+        super().__init__(lane, fairy.driver_connection)
+        self._fairy = fairy
+        self._write = write
+        self.names = itertools.count(1)
+
+    @classmethod
+    async def open(
+        cls, lane: Lane, *, isolation: Isolation | None, read_only: bool, place: str
+    ) -> Self:
+        """Check a connection out and begin on the server."""
+        self = cls(lane, await lane.take(write=not read_only), write=not read_only)
+        lane.hold(self._fairy, place)
+        try:
+            begin = lane.driver.begin
+            await begin(self.connection, isolation=isolation, read_only=read_only)
+        except BaseException as error:
+            self._give_back(broken=True)
+            raise outcome_of(lane.driver, error) from error
+        return self
 
     async def commit(self) -> None:
         """Commit, and give the connection back.
@@ -101,64 +146,76 @@ class Transaction:
             TransactionAbortedError: If a statement failed before.
             ConnectionLostError: With outcome `"unknown"` when the reply was lost.
         """
-        if self._failure is not None:
+        if self.failure is not None:
             await self.rollback()
-            raise TransactionAbortedError(cause=_first_line(self._failure)) from self._failure
+            raise TransactionAbortedError(cause=_first_line(self.failure)) from self.failure
         try:
-            await self.run(self._driver.run_plain, "COMMIT")
-            await self._driver.ended(self.connection, read_only=not self._write)
-        except ConnectionLostError:
-            self._discard()
-            raise
-        except BaseException:
-            await self.rollback()
-            raise
-        self._release()
+            await self._end("COMMIT")
+        except BaseException as error:
+            if isinstance(outcome_of(self.lane.driver, error), ConnectionLostError):
+                self._give_back(broken=True)
+            else:
+                await self.rollback()
+            raise outcome_of(self.lane.driver, error) from error
+        self._give_back()
 
     async def rollback(self) -> None:
         """Roll back, and give the connection back; a broken one is discarded."""
         try:
-            async with self._turn:
-                await self._driver.run_plain(self.connection, "ROLLBACK")
-                await self._driver.ended(self.connection, read_only=not self._write)
+            await self._end("ROLLBACK")
         except Exception:  # noqa: BLE001 - whatever is wrong, closing the connection rolls back
-            self._discard()
+            self._give_back(broken=True)
             return
         except BaseException:
-            self._discard()
+            self._give_back(broken=True)
             raise
-        self._release()
+        self._give_back()
+
+    async def _end(self, verb: str) -> None:
+        driver = self.lane.driver
+        async with self.turn:
+            self.closed = True
+            await driver.run_plain(self.connection, verb)
+            await driver.ended(self.connection, read_only=not self._write)
 
     def savepoint(self) -> Savepoint:
-        """Return a context manager that can be rolled back by itself."""
-        return Savepoint(self, f"dataflow_{next(self._names)}")
+        """Return a context manager for a part that can be rolled back by itself."""
+        return Savepoint(self, self.names)
 
-    def _release(self) -> None:
-        self._lane.unhold(self._fairy)
-        self._lane.give(self._fairy, write=self._write)
-
-    def _discard(self) -> None:
-        self._lane.unhold(self._fairy)
-        self._lane.give(self._fairy, write=self._write, broken=True)
+    def _give_back(self, *, broken: bool = False) -> None:
+        self.closed = True
+        self.lane.unhold(self._fairy)
+        self.lane.give(self._fairy, write=self._write, broken=broken)
 
 
-def _first_line(error: BaseException | None) -> str:
-    return str(error).partition("\n")[0]
+class Savepoint(_Turns):
+    """A part of a transaction that fails alone.
 
+    It holds its parent's turn from beginning to end, so that nothing else can slip
+    between the savepoint and its release; statements inside take its own turns.
+    """
 
-class Savepoint:
-    """A part of a transaction that fails alone."""
+    def __init__(self, parent: _Turns, names: itertools.count[int]) -> None:
+        """Prepare; entering waits for the parent's turn and sets the savepoint."""
+        super().__init__(parent.lane, parent.connection)
+        self._parent = parent
+        self._names = names
+        self._name = f"dataflow_{next(names)}"
 
-    def __init__(self, transaction: Transaction, name: str) -> None:
-        """Prepare; entering sets the savepoint."""
-        self._transaction = transaction
-        self._name = name
-        self._before: BaseException | None = None
+    def savepoint(self) -> Savepoint:
+        """Return a nested part."""
+        return Savepoint(self, self._names)
 
-    async def __aenter__(self) -> Transaction:
-        self._before = self._transaction._failure  # noqa: SLF001 - a part of its transaction
-        await self._run("SAVEPOINT")
-        return self._transaction
+    async def __aenter__(self) -> Self:
+        self.check_loop()
+        await self._parent.turn.acquire()
+        try:
+            self._parent.check_open()
+            await self._plain("SAVEPOINT")
+        except BaseException:
+            self._parent.turn.release()
+            raise
+        return self
 
     async def __aexit__(
         self,
@@ -166,14 +223,21 @@ class Savepoint:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        failure = self._transaction._failure  # noqa: SLF001 - a part of its transaction
-        if error is not None or failure is not self._before:
-            await self._run("ROLLBACK TO SAVEPOINT")
-        await self._run("RELEASE SAVEPOINT")
-        self._transaction._failure = self._before  # noqa: SLF001 - likewise
-        if error is None and failure is not self._before:
-            raise TransactionAbortedError(cause=_first_line(failure)) from failure
+        failed = error or self.failure
+        try:
+            async with self.turn:
+                self.closed = True
+                if failed is not None:
+                    await self._plain("ROLLBACK TO SAVEPOINT")
+                await self._plain("RELEASE SAVEPOINT")
+        finally:
+            self._parent.turn.release()
+        if error is None and failed is not None:
+            raise TransactionAbortedError(cause=_first_line(failed)) from failed
 
-    async def _run(self, verb: str) -> None:
-        transaction = self._transaction
-        await transaction.run(transaction._driver.run_plain, f"{verb} {self._name}")  # noqa: SLF001 - a part of its transaction
+    async def _plain(self, verb: str) -> None:
+        await self._parent.run_now(self.lane.driver.run_plain, f"{verb} {self._name}")
+
+
+def _first_line(error: BaseException | None) -> str:
+    return str(error).partition("\n")[0]

@@ -25,6 +25,7 @@ DataFlowError
     ├── StatementTimeoutError      DF216   SerializationFailureError  DF217
     ├── DeadlockError              DF218   DatabaseBusyError          DF219
     ├── CannotConnectError         DF220   DatabaseClosedError        DF221
+    ├── TransactionClosedError     DF222
     ├── NodeTimeoutError           DF301   UnresolvedReferenceError   DF302
     ├── WorkflowFailedError        DF303   NodeOutputError            DF304
 ```
@@ -87,6 +88,7 @@ from dataflow.errors.execution import (
     PoolExhaustedError,
     SerializationFailureError,
     StatementTimeoutError,
+    TransactionClosedError,
     UnresolvedReferenceError,
     WorkflowFailedError,
 )
@@ -130,6 +132,7 @@ __all__ = [
     "StatementError",
     "StatementTimeoutError",
     "TransactionAbortedError",
+    "TransactionClosedError",
     "UnfilteredWriteError",
     "UniqueViolationError",
     "UnknownFieldError",

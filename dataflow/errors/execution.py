@@ -17,6 +17,7 @@ __all__ = [
     "PoolExhaustedError",
     "SerializationFailureError",
     "StatementTimeoutError",
+    "TransactionClosedError",
     "UnresolvedReferenceError",
     "WorkflowFailedError",
 ]
@@ -100,12 +101,24 @@ class DatabaseClosedError(ExecutionError):
     text = "this DataFlow ({url}) is closed."
 
 
+class TransactionClosedError(ExecutionError):
+    """A transaction was used after its end, by work that outlived it."""
+
+    code = "DF222"
+    outcome = "not_applied"
+    text = "the transaction has ended; this call outlived it and was not carried out."
+
+    def advice(self) -> str:
+        """Say how to avoid it."""
+        return "await all work before the `with db.transaction()` block ends"
+
+
 class NodeTimeoutError(ExecutionError):
     """A node took longer than its timeout."""
 
     code = "DF301"
     retryable = True
-    outcome = "unknown"
+    outcome: str | None = "unknown"
     text = "node {node!r} did not finish within {timeout_s:g} s."
 
 

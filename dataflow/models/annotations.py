@@ -21,7 +21,7 @@ from typing_extensions import is_typeddict
 
 from dataflow.models.columntypes import (
     BIGINT,
-    BYTES,
+    Binary,
     EnumValue,
     ExactDecimal,
     ExactFloat,
@@ -105,7 +105,7 @@ _SCALARS: dict[Any, Callable[[FieldInfo], TypeEngine[Any]]] = {
     int: lambda _: BIGINT,
     float: lambda _: ExactFloat(),
     str: _text_type,
-    bytes: lambda _: BYTES,
+    bytes: lambda _: Binary(),
     Decimal: _decimal_type,
     dt.datetime: lambda _: UtcDateTime(),
     dt.date: lambda _: Date(),
@@ -126,7 +126,7 @@ def column_type_for(base: Any, info: FieldInfo) -> TypeEngine[Any]:
     if get_origin(base) is Literal:
         return _literal_type(get_args(base))
     if isinstance(base, type) and issubclass(base, enum.Enum):
-        return EnumValue(base)
+        return _enum_type(base)
     if _is_document(base):
         try:
             return JsonValue(base)
@@ -140,6 +140,14 @@ def column_type_for(base: Any, info: FieldInfo) -> TypeEngine[Any]:
         "TypedDict, dataclass or pydantic model (stored as JSON)"
     )
     raise Unsupported(msg)
+
+
+def _enum_type(members: type[enum.Enum]) -> TypeEngine[Any]:
+    kinds = {type(member.value) for member in members}
+    if kinds not in ({str}, {int}):
+        msg = f"the values of {members.__name__} must be all texts or all whole numbers"
+        raise Unsupported(msg)
+    return EnumValue(members)
 
 
 def _literal_type(values: tuple[Any, ...]) -> TypeEngine[Any]:
@@ -185,6 +193,13 @@ def _to_utc(value: dt.datetime) -> dt.datetime:
     return instant
 
 
+def _fit_64_bits(value: int) -> int:
+    if not INT_MIN <= value <= INT_MAX:
+        msg = "a whole number has at most 64 bits"
+        raise ValueError(msg)
+    return value
+
+
 def _fit_microseconds(value: dt.timedelta) -> dt.timedelta:
     if not INT_MIN <= value // dt.timedelta(microseconds=1) <= INT_MAX:
         msg = "the duration is longer than 2**63 microseconds"
@@ -217,17 +232,30 @@ def validated_annotation(full: Any, base: Any, info: FieldInfo, *, nullable: boo
     in UTC: so a value gets the same verdict wherever it is stored.
     """
     extra = _EXTRA.get(base, ())
+    if base is int and full is not base:  # our bound would replace the annotation's own
+        extra = (AfterValidator(_fit_64_bits),)
     if base is str:
         own = info.pattern is not None or full is not base
         extra = (AfterValidator(_refuse_nul),) if own else (Constraint(pattern=_NO_NUL),)
     bounds = {
         name: getattr(info, name)
         for name in (
-            "max_length", "min_length", "pattern", "ge", "gt", "le", "lt", "max_digits",
+            "max_length",
+            "min_length",
+            "pattern",
+            "ge",
+            "gt",
+            "le",
+            "lt",
+            "max_digits",
             "decimal_places",
         )
         if getattr(info, name) is not None
-    }  # fmt: skip
+    }
+    if base is int:
+        # The narrower bound wins, whichever is given.
+        bounds |= {"ge": max(bounds["ge"], INT_MIN)} if "ge" in bounds else {}
+        bounds |= {"le": min(bounds["le"], INT_MAX)} if "le" in bounds else {}
     if bounds:
         extra = (*extra, Constraint(**bounds))
     validated: Any = Annotated[full, *extra] if extra else full

@@ -14,6 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.orm import Mapper
+from sqlalchemy.sql import quoted_name
 from sqlalchemy.types import TypeEngine
 
 from dataflow.errors import AnnotationError
@@ -25,7 +26,7 @@ from dataflow.models.annotations import (
     resolve,
     validated_annotation,
 )
-from dataflow.models.columntypes import BIGINT, UtcDateTime
+from dataflow.models.columntypes import BIGINT, CurrentInstant, UtcDateTime
 from dataflow.models.fields import MISSING, FieldInfo
 from dataflow.models.hints import Hints
 from dataflow.models.naming import check_identifier
@@ -89,6 +90,13 @@ class _Draft:
 
 def _draft(model: type, hints: Hints, name: str) -> _Draft:
     check_identifier(name, "field")
+    if name.startswith("_sa_"):
+        raise AnnotationError(
+            field=name,
+            model=model.__name__,
+            problem="names that begin with _sa_ belong to SQLAlchemy.",
+            at=hints.location,
+        )
     try:
         resolved = resolve(hints.resolved(name))
     except NameError as error:
@@ -202,7 +210,7 @@ def _column(
         items.append(sa.Identity())
     default = _column_default(info, generated=generated)
     return sa.Column(
-        name,
+        quoted_name(name, quote=True),
         kind,
         *items,
         key=name,
@@ -227,7 +235,7 @@ def _column_default(info: FieldInfo, *, generated: bool) -> Any:
 def _server_default(info: FieldInfo) -> Any:
     """Return the DDL default: rows inserted without the column get the model's default."""
     if info.server_default:
-        return sa.text(info.server_default)
+        return sa.text(f"({info.server_default})")
     value = info.default.value if isinstance(info.default, enum.Enum) else info.default
     if isinstance(value, bool):
         return sa.true() if value else sa.false()
@@ -287,7 +295,7 @@ def _added_fields(fields: Mapping[str, FieldSpec], options: ModelOptions) -> dic
 
 
 def _instant(name: str, *, nullable: bool = False, **events: Any) -> FieldSpec:
-    now = None if nullable else sa.func.now()
+    now = None if nullable else CurrentInstant()
     column = sa.Column(name, UtcDateTime(), nullable=nullable, server_default=now, **events)
     annotation = validated_annotation(dt.datetime, dt.datetime, FieldInfo(), nullable=nullable)
     return FieldSpec(

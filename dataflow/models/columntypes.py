@@ -30,14 +30,17 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from dataflow.errors import DataValueError
 
 __all__ = [
     "BIGINT",
-    "BYTES",
     "DECIMAL_COLLATION",
+    "Binary",
+    "CurrentInstant",
     "EnumValue",
     "ExactDecimal",
     "ExactFloat",
@@ -51,7 +54,6 @@ Convert = Callable[[Any], Any]
 DECIMAL_COLLATION = "dataflow_decimal"
 _WIDE = Context(prec=150_000)
 BIGINT: TypeEngine[int] = BigInteger().with_variant(Integer(), "sqlite")
-BYTES: TypeEngine[bytes] = LargeBinary()
 _ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
@@ -88,15 +90,53 @@ class _Converted(TypeDecorator[Any]):
     def literal_processor(self, dialect: Dialect) -> Any:
         inner = self.impl_instance.dialect_impl(dialect).literal_processor(dialect)
         convert = self.to_driver(dialect)
-        if inner is None or convert is None:
-            return inner
-        return lambda value: inner(convert(value))
+        if inner is None:
+            inner = _quoted_text
+        return inner if convert is None else lambda value: inner(convert(value))
 
 
 def _null_safe(convert: Convert | None) -> Convert | None:
     if convert is None:
         return None
     return lambda value: None if value is None else convert(value)
+
+
+def _quoted_text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+class Binary(_Converted):
+    """Bytes."""
+
+    impl = LargeBinary
+
+    def to_driver(self, dialect: Dialect) -> Convert | None:
+        return None
+
+    def from_driver(self, dialect: Dialect) -> Convert | None:
+        return None
+
+    def literal_processor(self, dialect: Dialect) -> Any:
+        if dialect.name == "sqlite":
+            return lambda value: f"X'{value.hex()}'"
+        return lambda value: f"'\\x{value.hex()}'"
+
+
+class CurrentInstant(FunctionElement[Any]):
+    """The present instant as a DDL default, in the form in which `UtcDateTime` stores it."""
+
+    inherit_cache = True
+    type = DateTime(timezone=True)
+
+
+@compiles(CurrentInstant)
+def _compile_instant(*_arguments: Any, **_options: Any) -> str:
+    return "CURRENT_TIMESTAMP"
+
+
+@compiles(CurrentInstant, "sqlite")
+def _compile_instant_text(*_arguments: Any, **_options: Any) -> str:
+    return "(strftime('%Y-%m-%d %H:%M:%f', 'now') || '000+00:00')"
 
 
 class UtcDateTime(_Converted):

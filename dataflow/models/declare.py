@@ -9,6 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapper, RelationshipProperty, registry
+from sqlalchemy.sql import quoted_name
 
 from dataflow.errors import OptionError, did_you_mean
 from dataflow.models.base import Model
@@ -82,9 +83,21 @@ def _options_of(model: type, given: Mapping[str, Any]) -> ModelOptions:
                 problem=f"there is no option {name!r}.",
                 advise=did_you_mean(name, _OPTION_NAMES),
             )
+    for name, value in merged.items():
+        _check_option(model.__name__, name, value)
     for name in ("indexes", "unique_together"):
         merged[name] = _name_sets(model.__name__, name, merged.get(name, ()))
     return ModelOptions(**merged)
+
+
+def _check_option(model: str, name: str, value: Any) -> None:
+    default = ModelOptions.__dataclass_fields__[name].default
+    fits = isinstance(value, bool) if isinstance(default, bool) else True
+    if name == "table":
+        fits = isinstance(value, str | None)
+    if not fits:
+        kind = "a text" if name == "table" else "True or False"
+        raise OptionError(model=model, problem=f"option {name} must be {kind}, not {value!r}.")
 
 
 def _name_sets(model: str, option: str, value: Any) -> tuple[tuple[str, ...], ...]:
@@ -146,7 +159,13 @@ def _table_of(
         extra.append(sa.Index(index_name("ix", name, tuple(chosen)), *chosen))
     indexed = [field.column.name for field in fields.values() if field.info.index]
     extra += [sa.Index(index_name("ix", name, (column,)), column) for column in indexed]
-    return sa.Table(name, metadata, *columns.values(), *extra, sqlite_autoincrement=True)
+    return sa.Table(
+        quoted_name(name, quote=True),
+        metadata,
+        *columns.values(),
+        *extra,
+        sqlite_autoincrement=True,
+    )
 
 
 def _columns_named(

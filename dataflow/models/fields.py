@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypedDict, Unpack, cast
+from typing import Any, Literal, TypedDict, Unpack, cast, get_args
 
 from dataflow.errors import ConfigurationError, did_you_mean
 
@@ -111,9 +112,30 @@ def Field(  # noqa: N802 - reads as part of a declaration, as in pydantic and SQ
             raise ConfigurationError(problem=problem, advise=did_you_mean(name, _NAMES))
     if default is not MISSING and default_factory is not None:
         raise ConfigurationError(problem="Field() takes a default or a default_factory, not both.")
+    _check_values(cast("dict[str, Any]", options), default_factory)
     return FieldInfo(
         default=default, default_factory=default_factory, **cast("dict[str, Any]", options)
     )
+
+
+def _check_values(options: dict[str, Any], default_factory: Any) -> None:
+    for name in ("max_length", "min_length", "max_digits", "decimal_places"):
+        value = options.get(name, 1)
+        least = 0 if name in ("min_length", "decimal_places") else 1
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            problem = f"Field({name}=…) must be a whole number from {least}, not {value!r}."
+            raise ConfigurationError(problem=problem)
+    if options.get("on_delete", "restrict") not in get_args(OnDelete):
+        problem = f"Field(on_delete=…) must be one of {get_args(OnDelete)}."
+        raise ConfigurationError(problem=problem)
+    if default_factory is not None and not callable(default_factory):
+        raise ConfigurationError(problem="Field(default_factory=…) must be callable.")
+    try:
+        re.compile(options.get("pattern", ""))
+    except (re.error, TypeError) as error:
+        raise ConfigurationError(
+            problem=f"Field(pattern=…) is no regular expression: {error}."
+        ) from None
 
 
 @dataclass(frozen=True, slots=True)

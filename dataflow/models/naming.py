@@ -30,6 +30,10 @@ NAMING = {
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _SPLIT = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_SINGULAR = (
+    ("ies", "y"), ("sses", "ss"), ("uses", "us"), ("xes", "x"), ("zes", "z"), ("ches", "ch"),
+    ("shes", "sh"), ("us", "us"), ("s", ""),
+)  # fmt: skip
 _IRREGULAR = {"person": "people", "child": "children", "man": "men", "woman": "women"}
 
 
@@ -84,7 +88,7 @@ def class_name(table: str) -> str:
     head, _, last = table.lower().rpartition("_")
     singular = {plural: word for word, plural in _IRREGULAR.items()}.get(last, last)
     if singular == last:
-        for ending, replacement in (("ies", "y"), ("sses", "ss"), ("xes", "x"), ("s", "")):
+        for ending, replacement in _SINGULAR:
             if last.endswith(ending) and not last.endswith("ss"):
                 singular = last.removesuffix(ending) + replacement
                 break

@@ -97,8 +97,8 @@ def _effects_of(registry: Registry, options: Mapping[str, Any]) -> Effects:
     if options.get("pure"):
         return PURE
     reads, writes = options.get("reads", ()), options.get("writes", ())
-    if not reads and not writes:
-        return UNKNOWN
+    if registry.database is None or not (reads or writes):
+        return UNKNOWN  # without a database, a table's name says too little
     return Effects(_resources(registry, reads), _resources(registry, writes))
 
 
@@ -131,6 +131,7 @@ def _class_for(
             "__module__": function.__module__,
             "run": staticmethod(function),
             "effects": _effects_of(registry, options),
+            "database": registry.database,
             "blocking": options.get("blocking", True),
             "_parameters": parameters,
             "_returns": returns,

@@ -69,6 +69,7 @@ class ModelNode(Node):
                 "store": store,
                 "bulk": bulk,
                 "effects": effects,
+                "database": store.database,
                 "open_inputs": False,
                 "_names": cls._spellings(spec),
             },
@@ -133,6 +134,17 @@ class ModelNode(Node):
             return cls.spec.fields[target].annotation
         return super().input_type(target or name)
 
+    @classmethod
+    def accept(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the values as they are: every verb validates its own."""
+        return dict(values)
+
+    @classmethod
+    def spellings(cls, name: str) -> Collection[str]:
+        """Return all accepted spellings of an input."""
+        meaning = cls._names.get(name)
+        return [other for other, found in cls._names.items() if found == meaning]
+
     # ----------------------------------------------------------------- checks
 
     @classmethod
@@ -148,9 +160,19 @@ class ModelNode(Node):
         try:
             fields, key, options = cls.sort_inputs(values)
             cls.check_values(fields, key, options, connected)
+            kinds = {cls._names[name].partition(":")[0] for name in connected}
+            chosen = {cls._names[name] for name in connected}
+            if cls.takes_key and "key" not in kinds and "option:filter" not in chosen:
+                cls._check_selection(key, options)
         except (DefinitionError, DatabaseError) as error:
-            return [_one_line(error)]
+            return [_one_line(error).removeprefix(f"{cls.node_type}: ")]
         return []
+
+    @classmethod
+    def _check_selection(cls, key: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+        """Refuse a selection that is given, but wrong; an absent one may be connected."""
+        if "filter" in options or set(key) == set(cls.spec.key):
+            cls.select(key, options)
 
     @classmethod
     def check_values(

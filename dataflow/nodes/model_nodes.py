@@ -38,7 +38,7 @@ class CreateNode(ModelNode):
     suffix = "CreateNode"
     takes_fields = True
     writes = True
-    options = (option("data", dict[str, Any] | None),)
+    options = (option("data", dict[str, Any] | None), INCLUDE_DELETED)
 
     @classmethod
     def _field_parameters(cls) -> list[NodeParameter]:
@@ -83,7 +83,7 @@ class CreateNode(ModelNode):
             raise cls.refuse("give the fields flat or as data, not both.")
         return data
 
-    async def run(self, **inputs: Any) -> dict[str, Any]:
+    async def run(self, /, **inputs: Any) -> dict[str, Any]:
         """Insert and return the record."""
         fields, _, options = self.sort_inputs(inputs)
         return await self.store.create(self._values(fields, options))
@@ -121,7 +121,7 @@ class ReadNode(ModelNode):
         """Something must say which record."""
         return _missing_selector(cls, given)
 
-    async def run(self, **inputs: Any) -> dict[str, Any]:
+    async def run(self, /, **inputs: Any) -> dict[str, Any]:
         """Return the record and `found: True`, or `{"found": False}`."""
         _, key, options = self.sort_inputs(inputs)
         where = self.select(key, options)
@@ -197,7 +197,7 @@ class UpdateNode(ModelNode):
                 raise cls.refuse(f"the primary key {name!r} cannot be changed.")
         return given
 
-    async def run(self, **inputs: Any) -> dict[str, Any]:
+    async def run(self, /, **inputs: Any) -> dict[str, Any]:
         """Return the record after the change and `updated: True`, or `{"updated": False}`."""
         fields, key, options = self.sort_inputs(inputs)
         where = self.select(key, options)
@@ -234,7 +234,7 @@ class DeleteNode(ModelNode):
         """Something must say which record."""
         return _missing_selector(cls, given)
 
-    async def run(self, **inputs: Any) -> dict[str, Any]:
+    async def run(self, /, **inputs: Any) -> dict[str, Any]:
         """Return `{"id": key, "deleted": True}`, or the given key and False."""
         _, key, options = self.sort_inputs(inputs)
         where = self.select(key, options)
@@ -278,7 +278,7 @@ class ListNode(ModelNode):
         super().check_values(fields, key, options, connected)
         list_request(cls.store, options)
 
-    async def run(self, **inputs: Any) -> dict[str, Any]:
+    async def run(self, /, **inputs: Any) -> dict[str, Any]:
         """Return a page of records."""
         return await self.store.list(list_request(self.store, self.sort_inputs(inputs)[2]))
 
@@ -297,6 +297,7 @@ class BulkCreateNode(ModelNode):
         option("on_error", Literal["abort", "collect"], "abort"),
         option("returning", Literal["ids", "records"] | None),
         _BATCH,
+        INCLUDE_DELETED,
     )
 
     @classmethod
@@ -320,10 +321,11 @@ class BulkCreateNode(ModelNode):
         super().check_values(fields, key, options, connected)
         check_bulk_create(cls.spec, options)
 
-    async def run(self, **inputs: Any) -> dict[str, Any]:
+    async def run(self, /, **inputs: Any) -> dict[str, Any]:
         """Insert and count."""
         options = self.sort_inputs(inputs)[2]
         check_bulk_create(self.spec, options)
+        options.pop("include_deleted", None)
         return await self.bulk.create(**options)
 
 
@@ -408,7 +410,7 @@ class BulkUpdateNode(ModelNode):
                 raise cls.refuse(f"the primary key {name!r} cannot be changed.")
         return None, changes
 
-    async def run(self, **inputs: Any) -> dict[str, Any]:
+    async def run(self, /, **inputs: Any) -> dict[str, Any]:
         """Change and count."""
         options = self.sort_inputs(inputs)[2]
         rows, changes = self._changes(options)
@@ -452,7 +454,7 @@ class BulkDeleteNode(ModelNode):
         """Something must say which records."""
         return _missing_choice(cls, given, "ids")
 
-    async def run(self, **inputs: Any) -> dict[str, Any]:
+    async def run(self, /, **inputs: Any) -> dict[str, Any]:
         """Delete and count."""
         options = self.sort_inputs(inputs)[2]
         where = where_many(self.store, options, "BulkDelete")
@@ -478,6 +480,7 @@ class BulkUpsertNode(ModelNode):
         option("update_fields", list[str] | None),
         option("on_conflict", Literal["update", "ignore"], "update"),
         _BATCH,
+        INCLUDE_DELETED,
     )
 
     @classmethod
@@ -498,9 +501,11 @@ class BulkUpsertNode(ModelNode):
         super().check_values(fields, key, options, connected)
         conflict_fields(cls.spec, options)
 
-    async def run(self, **inputs: Any) -> dict[str, Any]:
+    async def run(self, /, **inputs: Any) -> dict[str, Any]:
         """Write and count."""
-        return await self.bulk.upsert(**conflict_fields(self.spec, self.sort_inputs(inputs)[2]))
+        options = self.sort_inputs(inputs)[2]
+        options.pop("include_deleted", None)
+        return await self.bulk.upsert(**conflict_fields(self.spec, options))
 
 
 MODEL_NODES: tuple[type[ModelNode], ...] = (

@@ -39,6 +39,9 @@ class Node:
     branches: ClassVar[bool] = False
     """Whether an output that is absent means: this way is not taken."""
 
+    database: ClassVar[Any] = None
+    """The database of the DataFlow to which the node belongs, if any."""
+
     join: ClassVar[str] = "all"
     """`"all"`: skipped when one source was skipped; `"any"`: when all were."""
 
@@ -129,6 +132,20 @@ class Node:
             if name in parameters:
                 problems += _misfit(parameters[name], value)
         return problems
+
+    @classmethod
+    def accept(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return checked values in the declared types."""
+        parameters = cls.parameters()
+        return {
+            name: parameters[name].adapter.validate_python(value) if name in parameters else value
+            for name, value in values.items()
+        }
+
+    @classmethod
+    def spellings(cls, name: str) -> Collection[str]:
+        """Return all accepted spellings of an input."""
+        return (name,)
 
     @classmethod
     def check_missing(cls, given: Collection[str]) -> list[str]:

@@ -12,7 +12,9 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-__all__ = ["InList", "ListOf"]
+from dataflow.models.columntypes import Binary
+
+__all__ = ["InList", "ListOf", "is_binary"]
 
 
 class ListOf(TypeDecorator[Any]):
@@ -38,10 +40,15 @@ class ListOf(TypeDecorator[Any]):
         pack: Callable[[Any], Any] = list
         if dialect.name != "postgresql":
             pack = json.dumps
-            item = bytes.hex if isinstance(self.item, sa.LargeBinary) else item
+            item = bytes.hex if is_binary(self.item) else item
         if item is None:
             return lambda values: pack(list(values))
         return lambda values: pack([item(value) for value in values])
+
+
+def is_binary(kind: TypeEngine[Any]) -> bool:
+    """Whether a column holds bytes."""
+    return isinstance(kind, sa.LargeBinary | Binary)
 
 
 class InList(sa.ColumnElement[bool]):
@@ -61,8 +68,7 @@ def _compile_json(element: InList, compiler: SQLCompiler, **options: Any) -> str
     column = compiler.process(element.column, **options)
     values = compiler.process(element.values, **options)
     # JSON carries no bytes; the SQLite driver brings the function that restores them.
-    binary = isinstance(element.column.type, sa.LargeBinary)
-    value = "dataflow_unhex(value)" if binary else "value"
+    value = "dataflow_unhex(value)" if is_binary(element.column.type) else "value"
     return f"{column} IN (SELECT {value} FROM json_each({values}))"
 
 

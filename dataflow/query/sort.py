@@ -54,7 +54,8 @@ def _pair(item: Any, at: str | None) -> tuple[str, bool]:
     if isinstance(item, str):
         return item.lstrip("+-"), item.startswith("-")
     if isinstance(item, Mapping):
-        name, direction = item.get("field"), item.get("direction", 1)
+        known_keys = set(item) <= {"field", "direction"}
+        name, direction = item.get("field") if known_keys else None, item.get("direction", 1)
     elif isinstance(item, Sequence) and len(item) == 2:
         name, direction = item
     else:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from dataflow.database.database import Database
 from dataflow.database.driver import Driver, UpdatePlan, UpsertPlan
-from dataflow.database.transaction import Transaction
+from dataflow.database.transaction import Level
 from dataflow.errors import DatabaseError
 from dataflow.models.spec import FieldSpec, ModelSpec
 from dataflow.query.filters import Filter
@@ -89,7 +89,7 @@ class Bulk:
         return _merged(valid, key)[0]
 
     async def _update_group(
-        self, transaction: Transaction, names: Names, rows: list[dict[str, Any]]
+        self, transaction: Level, names: Names, rows: list[dict[str, Any]]
     ) -> int:
         constants = {k: v for k, v in self._store.scope.updated().items() if k not in names}
         encoder = _Encoder(self._spec, self._driver, names, constants)
@@ -161,7 +161,9 @@ class Bulk:
         async with self._database.transaction() as transaction:
             async for offset, rows in self._batches(data, batch_size):
                 counts["processed"] += len(rows)
-                groups, repeated = self._upsert_groups(rows, offset, key)
+                groups, repeated = self._upsert_groups(
+                    rows, offset, key, keep_first=on_conflict == "ignore"
+                )
                 counts["updated" if on_conflict == "update" else "skipped"] += repeated
                 for given, group in groups.items():
                     chosen = () if on_conflict == "ignore" else update_fields or given
@@ -172,7 +174,7 @@ class Bulk:
         return {**counts, "success": True}
 
     def _upsert_groups(
-        self, rows: Sequence[Any], offset: int, key: Names
+        self, rows: Sequence[Any], offset: int, key: Names, *, keep_first: bool
     ) -> tuple[dict[Names, list[dict[str, Any]]], int]:
         valid, _, problems = self._store.validator.records(rows, offset)
         if not problems:
@@ -185,7 +187,7 @@ class Bulk:
         if problems:
             raise self._store.validator.refuse(problems)
         given = [tuple(row) for row in rows]
-        merged, names = _merged(valid, key, given)
+        merged, names = _merged(valid, key, given, keep_first=keep_first)
         groups: dict[Names, list[dict[str, Any]]] = defaultdict(list)
         for row, shape in zip(merged, names, strict=True):
             groups[shape].append(row)
@@ -193,7 +195,7 @@ class Bulk:
 
     async def _upsert_group(
         self,
-        transaction: Transaction,
+        transaction: Level,
         key: Names,
         chosen: Names,
         rows: list[dict[str, Any]],
@@ -215,7 +217,7 @@ class Bulk:
             new, old = await transaction.run(self._driver.upsert_rows, plan, encoder.rows(group))
             inserted, updated = inserted + new, updated + old
             if new and self._spec.key_is_generated and self._spec.key[0] in names:
-                await self._store.advance_key(group)
+                await self._store.advance_key(group, transaction)
         return inserted, updated
 
     async def _batches(
@@ -276,13 +278,17 @@ class _Tally:
 class _Inserter:
     """Inserts the rows of a batch, grouped by the fields they have."""
 
-    def __init__(self, bulk: Bulk, transaction: Transaction, *, skip: bool, ids: bool) -> None:
+    def __init__(self, bulk: Bulk, transaction: Level, *, skip: bool, ids: bool) -> None:
+        self._bulk = bulk
         self._store = bulk._store  # noqa: SLF001 - a part of Bulk
         self._spec = bulk._spec  # noqa: SLF001 - likewise
         self._driver = bulk._driver  # noqa: SLF001 - likewise
         self._transaction = transaction
         self._skip = skip
         self._ids = ids
+
+    def _within(self, level: Level) -> _Inserter:
+        return _Inserter(self._bulk, level, skip=self._skip, ids=self._ids)
 
     async def insert(self, rows: list[dict[str, Any]], tally: _Tally) -> list[Any]:
         """Insert all rows or raise; return their keys in order when asked for."""
@@ -302,7 +308,7 @@ class _Inserter:
         encoder = _Encoder(spec, self._driver, names, constants)
         encoded = encoder.rows(rows)
         run = self._transaction.run
-        if self._skip:
+        if self._skip and encoder.columns:
             plan = UpsertPlan(spec.table, encoder.columns, (), ())
             inserted, _ = await run(self._driver.upsert_rows, plan, encoded)
             tally.inserted += inserted
@@ -313,7 +319,7 @@ class _Inserter:
             return await run(self._driver.insert_generated, spec.table, encoder.columns, encoded)
         await run(self._driver.insert_rows, spec.table, encoder.columns, encoded)
         if spec.key_is_generated and spec.key[0] in names:
-            await self._store.advance_key(rows)
+            await self._store.advance_key(rows, self._transaction)
         return _keys_of(rows, spec.key) if self._ids else []
 
     async def insert_what_fits(
@@ -324,8 +330,8 @@ class _Inserter:
             return []
         before = tally.inserted, tally.skipped
         try:
-            async with self._transaction.savepoint():
-                return await self.insert(rows, tally)
+            async with self._transaction.savepoint() as level:
+                return await self._within(level).insert(rows, tally)
         except DatabaseError as error:
             tally.inserted, tally.skipped = before
             if len(rows) == 1:
@@ -403,7 +409,11 @@ def _keys_of(rows: Sequence[Mapping[str, Any]], key: Names) -> list[Any]:
 
 
 def _merged(
-    rows: list[dict[str, Any]], key: Names, given: Sequence[Names] | None = None
+    rows: list[dict[str, Any]],
+    key: Names,
+    given: Sequence[Names] | None = None,
+    *,
+    keep_first: bool = False,
 ) -> tuple[list[dict[str, Any]], list[Names]]:
     """Join rows with the same key, as if they were applied one after the other."""
     shapes = list(given) if given is not None else [tuple(row) for row in rows]
@@ -419,7 +429,7 @@ def _merged(
         if place == len(merged):
             merged.append(row)
             names.append(shape)
-        else:
+        elif not keep_first:
             merged[place] = {**merged[place], **{name: row[name] for name in shape}}
             names[place] = tuple(dict.fromkeys((*names[place], *shape)))
     return merged, names

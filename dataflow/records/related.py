@@ -51,6 +51,18 @@ def root_names(include: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(path.partition(".")[0] for path in include))
 
 
+def _pairs(owner: ModelSpec, referred: ModelSpec, foreign_key: str | None) -> list[tuple[str, str]]:
+    """Return the fields of one model that are foreign keys to the other, with their targets."""
+    return [
+        (field.name, target.name)
+        for field in owner.fields.values()
+        for key in field.column.foreign_keys
+        for target in referred.fields.values()
+        if key.target_fullname == f"{referred.table.fullname}.{target.column.name}"
+        and foreign_key in (None, field.name)
+    ]
+
+
 class Related:
     """Loads the links of one model's records."""
 
@@ -114,21 +126,16 @@ class Related:
     def _find_join(self, name: str) -> _Join:
         link = self._spec.relationships[name]
         store: _Listing = self._stores(link.target)
+        pairs = _pairs(self._spec, store.spec, link.foreign_key)
+        if not link.many and len(pairs) == 1:
+            ((key, target),) = pairs
+            return _Join(key, target, many=False, store=store)
+        reverse = _pairs(store.spec, self._spec, link.foreign_key)
+        if (link.many or not pairs) and len(reverse) == 1:
+            ((key, target),) = reverse
+            return _Join(target, key, many=True, store=store)
         owner, referred = (store.spec, self._spec) if link.many else (self._spec, store.spec)
-        pairs = [
-            (field, referred_field)
-            for field in owner.fields.values()
-            for key in field.column.foreign_keys
-            for referred_field in referred.fields.values()
-            if key.target_fullname == f"{referred.table.fullname}.{referred_field.column.name}"
-            and link.foreign_key in (None, field.name)
-        ]
-        if len(pairs) != 1:
-            raise self._unclear(name, owner, referred, len(pairs))
-        ((key_field, target_field),) = pairs
-        if link.many:
-            return _Join(target_field.name, key_field.name, many=True, store=store)
-        return _Join(key_field.name, target_field.name, many=False, store=store)
+        raise self._unclear(name, owner, referred, len(reverse if link.many else pairs))
 
     def _unclear(self, name: str, owner: ModelSpec, referred: ModelSpec, found: int) -> OptionError:
         text = f"{owner.name} has {found or 'no'} foreign keys to {referred.name}."

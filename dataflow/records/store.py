@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from dataflow.database.database import Database
+from dataflow.database.transaction import Level
 from dataflow.errors import (
     MultipleRecordsError,
     ParameterError,
@@ -110,11 +111,15 @@ class Store:
             await self.advance_key([record])
         return prepared.reader.one(rows[0])
 
-    async def advance_key(self, rows: Sequence[Mapping[str, Any]]) -> None:
+    async def advance_key(
+        self, rows: Sequence[Mapping[str, Any]], level: Level | None = None
+    ) -> None:
         """Let generated keys go on above the given ones."""
         highest = max(row[self.spec.key[0]] for row in rows)
-        if highest > 0:
-            call = self.database.driver.advance_key
+        call = self.database.driver.advance_key
+        if highest > 0 and level is not None:
+            await level.run(call, self.spec.table, highest)
+        elif highest > 0:
             await self.database.run(call, self.spec.table, highest, write=True)
 
     def _insert(self, names: Names) -> Prepared:
@@ -175,6 +180,10 @@ class Store:
         """
         self.scope.refuse_change("Update")
         self.check_changes(changes)
+        if expect_version is not None and self.scope.version is None:
+            raise ParameterError(
+                problem=f"model {self.spec.name!r} is not versioned, so expect_version has no use."
+            )
         await self.ready()
         record = {**self.scope.updated(), **self.validator.changes(changes)}
         names, checked = tuple(record), expect_version is not None

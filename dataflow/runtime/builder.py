@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Protocol, Self, Unpack, cast
 
@@ -87,6 +88,7 @@ class WorkflowBuilder:
         given = self._inputs_of(inputs, place, step_id)
         step = Step(step_id, found, MappingProxyType(given), place, **self._options(options, place, step_id))
         self._check_now(step)
+        step = replace(step, inputs=MappingProxyType(_accepted(found, given)))
         self._steps[step_id] = step
         for reference in find_references([given, step.when]):
             self._note_reference(reference.path, reference.reference, step)
@@ -97,9 +99,10 @@ class WorkflowBuilder:
             at = place if node_id is None else f"{place}, node {node_id!r}"
             return find_node_type(node_type, self._registry, at)
         found = node_type_of(node_type)
-        if found is None:
+        if found is None or not callable(getattr(found, "run", None)):
             raise ParameterError(
-                problem=f"{node_type!r} is not a node type.",
+                problem=f"{node_type!r} is not a node type"
+                + ("." if found is None else ": it has no run method."),
                 advise="give a name, a Node class, or a function decorated with @node",
                 at=place,
             )
@@ -269,6 +272,12 @@ class WorkflowBuilder:
         except DefinitionError as error:
             error.at = f"from_dict, node {step['id']!r}"
             raise
+
+
+def _accepted(node_type: type[Node], inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return inputs with the plain ones in their declared types."""
+    plain, _ = split_inputs(inputs)
+    return {**inputs, **node_type.accept(plain)}
 
 
 def split_inputs(inputs: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:

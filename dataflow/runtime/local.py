@@ -15,6 +15,7 @@ from dataflow.portal import sync_call
 from dataflow.runtime.builder import WorkflowBuilder
 from dataflow.runtime.events import RunFinished, RunStarted
 from dataflow.runtime.plan import Plan, plan_workflow
+from dataflow.runtime.references import copy_containers
 from dataflow.runtime.results import Results
 from dataflow.runtime.run import Listener, Run
 from dataflow.runtime.workflow import Workflow
@@ -173,9 +174,8 @@ def _transaction_of(plan: Plan) -> AbstractAsyncContextManager[Any]:
 def _checked_parameters(
     workflow: Workflow, parameters: Mapping[str, Mapping[str, Any]] | None
 ) -> Mapping[str, Mapping[str, Any]]:
-    if not parameters:
-        return {}
-    for step_id, values in parameters.items():
+    checked: dict[str, Mapping[str, Any]] = {}
+    for step_id, values in (parameters or {}).items():
         step = workflow.steps.get(step_id)
         if step is None:
             raise ParameterError(
@@ -186,7 +186,8 @@ def _checked_parameters(
         problems = step.node_type.check_inputs(values, ())
         if problems:
             raise ParameterError(problem=f"parameters of {step_id!r}: {'; '.join(problems)}")
-    return parameters
+        checked[step_id] = step.node_type.accept(values)
+    return checked
 
 
 def _checked_inputs(workflow: Workflow, inputs: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -207,5 +208,5 @@ def _checked_inputs(workflow: Workflow, inputs: Mapping[str, Any] | None) -> dic
                 advise=f"execute(workflow, inputs={{{name!r}: …}})",
             )
         else:
-            values[name] = declared.default
+            values[name] = copy_containers(declared.default)
     return values

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from dataflow.nodes.node import Node
 from dataflow.runtime.references import InputReference, Reference, find_references
+from dataflow.runtime.threads import threads
 from dataflow.runtime.workflow import Step, Workflow
 
 __all__ = ["Binding", "Plan", "PlannedStep", "Template", "plan_workflow"]
@@ -37,13 +38,15 @@ class PlannedStep:
         static: Inputs that are the same in every run.
         copied: Names of those that a run gets a copy of, because it may change them.
         edges: `(source index, output)` of each data edge, for skipping.
+        copied_all: Whether values given to a run are copied too.
+        trusted: Whether outputs need no check: the step is one of our own nodes.
         conditional: Whether the step may be skipped.
         simple: Whether it has no retry, timeout, condition or own error handling.
     """
 
     __slots__ = (
-        "bindings", "call", "conditional", "copied", "edges", "followers", "id", "index", "inputs_used",
-        "is_async", "node_type", "simple", "static", "step", "templates", "waits",
+        "bindings", "call", "conditional", "copied", "copied_all", "edges", "followers", "id",
+        "index", "inputs_used", "is_async", "node_type", "simple", "static", "step", "templates", "trusted", "waits",
     )  # fmt: skip
 
     def __init__(self, index: int, step: Step) -> None:
@@ -55,6 +58,8 @@ class PlannedStep:
         self.call, self.is_async = _call_of(step.node_type)
         self.static: dict[str, Any] = {}
         self.copied: tuple[str, ...] = ()
+        self.copied_all = step.node_type.mutates_inputs
+        self.trusted = not step.node_type.mutates_inputs
         self.bindings: tuple[Binding, ...] = ()
         self.templates: tuple[Template, ...] = ()
         self.inputs_used: tuple[tuple[str, str], ...] = ()
@@ -85,10 +90,7 @@ def _call_of(node_type: type[Node]) -> tuple[Callable[..., Any], bool]:
     if not node_type.blocking:
         return run, False
 
-    def in_thread(**inputs: Any) -> Awaitable[Any]:
-        return asyncio.to_thread(run, **inputs)
-
-    return in_thread, True
+    return partial(threads.run, run), True
 
 
 def plan_workflow(workflow: Workflow) -> Plan:
@@ -165,8 +167,6 @@ def _mark_conditional(steps: Sequence[PlannedStep]) -> None:
 def _databases(workflow: Workflow) -> tuple[Any, ...]:
     found: dict[Any, None] = {}
     for step in workflow.steps.values():
-        effects = step.node_type.effects
-        for database, _ in (*effects.reads, *effects.writes):
-            if database is not None:
-                found[database] = None
+        if step.node_type.database is not None:
+            found[step.node_type.database] = None
     return tuple(found)

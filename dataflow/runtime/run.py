@@ -61,6 +61,7 @@ class Run:
         self.plan = plan
         self.run_id = run_id
         self.failures: dict[str, BaseException] = {}
+        self._continued: set[str] = set()
         self._parameters = parameters
         self._inputs = inputs
         self._listener = listener
@@ -104,7 +105,9 @@ class Run:
                 step = steps[index]
                 try:
                     outputs[index] = await self._run_step(step)
-                except Exception as error:  # noqa: BLE001 - reported as the run's failure
+                except (Exception, asyncio.CancelledError) as error:
+                    if _is_cancelled(error):
+                        raise
                     outputs[index] = FAILED
                     self.failures[step.id] = error
                     return
@@ -132,14 +135,11 @@ class Run:
         return await self._run_now(step)
 
     async def _run_now(self, step: PlannedStep) -> Any:
+        if not step.simple or self._listener is not None:
+            return await self._run_guarded(step)
         inputs = self._bind(step)
-        if step.simple and self._listener is None:
-            output = await step.call(**inputs) if step.is_async else step.call(**inputs)
-        else:
-            output = await self._run_guarded(step, inputs)
-        if type(output) is dict:
-            return output
-        return _named(step, output)
+        output = await step.call(**inputs) if step.is_async else step.call(**inputs)
+        return output if type(output) is dict and step.trusted else _named(step, output)
 
     def _bind(self, step: PlannedStep) -> dict[str, Any]:
         inputs = dict(step.static)
@@ -154,8 +154,14 @@ class Run:
         if not step.simple:
             self._bind_rest(step, inputs)
         if self._parameters and step.id in self._parameters:
-            inputs.update(self._parameters[step.id])
+            self._override(step, inputs)
         return inputs
+
+    def _override(self, step: PlannedStep, inputs: dict[str, Any]) -> None:
+        for name, value in self._parameters[step.id].items():
+            for spelling in step.node_type.spellings(name):
+                inputs.pop(spelling, None)
+            inputs[name] = copy_containers(value) if step.copied_all else value
 
     def _bind_rest(self, step: PlannedStep, inputs: dict[str, Any]) -> None:
         for name, used in step.inputs_used:
@@ -164,6 +170,8 @@ class Run:
             InputReference(name): value for name, value in self._inputs.items()
         }
         for template in step.templates:
+            if any(self._is_dead(place, ref.output) for ref, place in template.sources):
+                continue
             known = dict(given)
             for reference, source in template.sources:
                 try:
@@ -216,30 +224,33 @@ class Run:
 
     # ------------------------------------------------- retry, timeout, on_error
 
-    async def _run_guarded(self, step: PlannedStep, inputs: dict[str, Any]) -> Any:
+    async def _run_guarded(self, step: PlannedStep) -> Any:
         begun = time.perf_counter()
         name = self.plan.name
         if self._listener is not None:
             self._listener(NodeStarted(self.run_id, name, step.id, step.node_type.node_type))
         try:
-            output = await self._attempts(step, inputs)
-        except Exception as error:
+            output = await self._attempts(step)
+        except (Exception, asyncio.CancelledError) as error:
+            if _is_cancelled(error):
+                raise
             seconds = time.perf_counter() - begun
             if self._listener is not None:
                 self._listener(NodeFailed(self.run_id, name, step.id, seconds, error))
             if step.step.on_error != "continue":
                 raise
+            self._continued.add(step.id)
             return {"error": str(error), "error_type": type(error).__name__, "failed": True}
         if self._listener is not None:
             seconds = time.perf_counter() - begun
             self._listener(NodeFinished(self.run_id, name, step.id, seconds, output))
         return output
 
-    async def _attempts(self, step: PlannedStep, inputs: dict[str, Any]) -> Any:
+    async def _attempts(self, step: PlannedStep) -> Any:
         retry, attempt = step.step.retry, 1
         while True:
             try:
-                return await self._once(step, inputs)
+                return await self._once_apart(step)
             except Exception as error:
                 if retry is None or not retry.wants(error, attempt):
                     raise
@@ -251,7 +262,17 @@ class Run:
             await asyncio.sleep(delay)
             attempt += 1
 
-    async def _once(self, step: PlannedStep, inputs: dict[str, Any]) -> Any:
+    async def _once_apart(self, step: PlannedStep) -> Any:
+        """Run once; in a transaction, a step that may fail does so in a savepoint."""
+        may_fail = step.step.on_error == "continue" or step.step.retry is not None
+        database = step.node_type.database
+        if not may_fail or database is None or database.current() is None:
+            return _named(step, await self._once(step))
+        async with database.transaction(savepoint=True):
+            return _named(step, await self._once(step))
+
+    async def _once(self, step: PlannedStep) -> Any:
+        inputs = self._bind(step)
         limit = step.step.timeout_s
         if limit is None:
             return await step.call(**inputs) if step.is_async else step.call(**inputs)
@@ -262,9 +283,10 @@ class Run:
         except TimeoutError as error:
             if not scope.expired():
                 raise
-            raise NodeTimeoutError(
-                node=step.id, timeout_s=limit, at=step.step.location
-            ) from error
+            late = NodeTimeoutError(node=step.id, timeout_s=limit, at=step.step.location)
+            effects = step.node_type.effects
+            late.outcome = "unknown" if effects.unknown or effects.writes else None
+            raise late from error
 
     # ----------------------------------------------------------------- results
 
@@ -276,10 +298,22 @@ class Run:
             status[step.id] = _STATUS.get(id(value), "completed")
             if status[step.id] == "completed":
                 outputs[step.id] = value
+                if step.id in self._continued:
+                    status[step.id] = "failed"
         return Results(outputs, status)
 
 
 _STATUS = {id(PENDING): "not_run", id(SKIPPED): "skipped", id(FAILED): "failed"}
+
+
+def _is_cancelled(error: BaseException) -> bool:
+    """Whether the running task itself was asked to stop.
+
+    A CancelledError that nobody asked for comes from within a node, and is its failure.
+    """
+    task = asyncio.current_task()
+    asked = task is not None and task.cancelling() > 0
+    return asked and isinstance(error, asyncio.CancelledError)
 
 
 def _named(step: PlannedStep, output: Any) -> dict[str, Any]:

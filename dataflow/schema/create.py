@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError, InvalidRequestError
+from sqlalchemy.exc import DBAPIError
 
 from dataflow.database.database import Database
 from dataflow.database.transaction import outcome_of
-from dataflow.errors import DefinitionError, LoopError, SchemaDriftError
+from dataflow.errors import DataFlowError, LoopError, SchemaDriftError, did_you_mean
 from dataflow.models.fields import MISSING
 from dataflow.models.spec import FieldSpec, ModelSpec
 from dataflow.schema.difference import Difference, find_difference
@@ -62,10 +62,14 @@ async def reflect_tables(database: Database, metadata: sa.MetaData, names: Seque
     """
 
     def reflect(connection: sa.Connection) -> None:
-        try:
-            metadata.reflect(connection, only=list(names), views=True)
-        except InvalidRequestError as error:
-            raise SchemaDriftError(problem=f"{error}.") from None
+        inspector = sa.inspect(connection)
+        known = [*inspector.get_table_names(), *inspector.get_view_names()]
+        for name in names:
+            if name not in known:
+                raise SchemaDriftError(
+                    problem=f"there is no table {name!r}.", advise=did_you_mean(name, known)
+                )
+        metadata.reflect(connection, only=list(names), views=True)
 
     await _run(database, reflect, write=False)
 
@@ -82,7 +86,7 @@ async def _run(database: Database, work: Callable[[sa.Connection], T], *, write:
             result = await connection.run_sync(work)
             await connection.commit()
             return result
-    except DefinitionError:
+    except DataFlowError:
         raise
     except DBAPIError as error:
         driver_error = getattr(error.orig, "__cause__", None) or error.orig or error

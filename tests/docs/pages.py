@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,7 +37,7 @@ def blocks_of(page: Path) -> list[Block]:
     source = page.read_text(encoding="utf-8")
     found = list(_FENCE.finditer(source))
     blocks = []
-    for fence, following in zip(found, [*found[1:], None], strict=True):
+    for fence, following in zip_longest(found, found[1:]):
         shows = None
         if following is not None and following["language"] == "text":
             between = source[fence.end() : following.start()]

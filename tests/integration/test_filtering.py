@@ -82,7 +82,7 @@ FILTERS: list[tuple[Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize("filter, expected", FILTERS, ids=[str(item[0]) for item in FILTERS])
+@pytest.mark.parametrize(("filter", "expected"), FILTERS, ids=[str(item[0]) for item in FILTERS])
 def test_a_filter_finds_what_mongodb_would(people: DataFlow, filter: Any, expected: str):
     assert names(people, filter) == expected
     assert people.count("Person", filter) == len(expected)
@@ -97,20 +97,20 @@ BAD: list[tuple[Any, type[Exception], str]] = [
     (
         {"age": {"$gtt": 1}},
         FilterError,
-        "there is no operator '$gtt' (in the filter of field 'age').\n"
-        "  help: did you mean '$gt'?\n  code: DF109",
+        ("there is no operator '$gtt' (in the filter of field 'age').\n"
+        "  help: did you mean '$gt'?\n  code: DF109"),
     ),
     (
         {"$orr": []},
         FilterError,
-        "there is no operator '$orr' for whole filters.\n  help: did you mean '$or'?\n"
-        "  code: DF109",
+        ("there is no operator '$orr' for whole filters.\n  help: did you mean '$or'?\n"
+        "  code: DF109"),
     ),
     (
         {"age": {"gt": 1}},
         FilterError,
-        "there is no operator 'gt' (in the filter of field 'age').\n"
-        "  help: did you mean '$gt'?\n  code: DF109",
+        ("there is no operator 'gt' (in the filter of field 'age').\n"
+        "  help: did you mean '$gt'?\n  code: DF109"),
     ),
     ({"age": {}}, FilterError, "the filter of field 'age' is an empty dict.\n  code: DF109"),
     ({"$or": []}, FilterError, "$or takes a non-empty list of filters.\n  code: DF109"),
@@ -143,13 +143,13 @@ BAD: list[tuple[Any, type[Exception], str]] = [
     (
         {"age": "old"},
         RecordValidationError,
-        "values do not fit model 'Person':\n  age: Input should be a valid integer, unable to "
-        "parse string as an integer (got 'old')\n  code: DF201",
+        ("values do not fit model 'Person':\n  age: Input should be a valid integer, unable to "
+        "parse string as an integer (got 'old')\n  code: DF201"),
     ),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("filter, kind, text", BAD, ids=[str(item[0]) for item in BAD])
+@pytest.mark.parametrize(("filter", "kind", "text"), BAD, ids=[str(item[0]) for item in BAD])
 def test_a_malformed_filter_is_refused_by_every_reader(
     memory: DataFlow, filter: Any, kind: type[Exception], text: str
 ):

@@ -129,7 +129,9 @@ class TestMerge:
 
 
 class TestWhen:
-    @pytest.mark.parametrize(("value", "state"), [(1, "completed"), (0, "skipped"), ([], "skipped")])
+    @pytest.mark.parametrize(
+        ("value", "state"), [(1, "completed"), (0, "skipped"), ([], "skipped")]
+    )
     def test_a_step_runs_when_its_condition_holds(
         self, builder: WorkflowBuilder, value: Any, state: str
     ):
@@ -228,28 +230,38 @@ class TestParameters:
         [
             (
                 {"parameters": {"creatd": {}}},
-                "parameters name node 'creatd', which workflow 'ways' does not have.\n"
-                "  help: did you mean 'created'?\n  code: DF103",
+                (
+                    "parameters name node 'creatd', which workflow 'ways' does not have.\n"
+                    "  help: did you mean 'created'?\n  code: DF103"
+                ),
             ),
             (
                 {"parameters": {"created": {"nam": 1}}},
-                "parameters of 'created': there is no input 'nam'; did you mean 'name'?\n"
-                "  code: DF103",
+                (
+                    "parameters of 'created': there is no input 'nam'; did you mean 'name'?\n"
+                    "  code: DF103"
+                ),
             ),
             (
                 {"inputs": {"totl": 1}},
-                "workflow 'ways' has no input 'totl'.\n  help: did you mean 'total'?\n"
-                "  code: DF103",
+                (
+                    "workflow 'ways' has no input 'totl'.\n  help: did you mean 'total'?\n"
+                    "  code: DF103"
+                ),
             ),
             (
                 {"inputs": {}},
-                "workflow 'ways' needs the input 'total'.\n"
-                "  help: execute(workflow, inputs={'total': …})\n  code: DF103",
+                (
+                    "workflow 'ways' needs the input 'total'.\n"
+                    "  help: execute(workflow, inputs={'total': …})\n  code: DF103"
+                ),
             ),
             (
                 {"inputs": {"total": "much"}},
-                "input 'total' of workflow 'ways': Input should be a valid number, unable to "
-                "parse string as a number (got 'much').\n  code: DF103",
+                (
+                    "workflow input 'total': Input should be a valid number, unable to "
+                    "parse string as a number (got 'much').\n  code: DF103"
+                ),
             ),
         ],
         ids=lambda value: str(value)[:40],

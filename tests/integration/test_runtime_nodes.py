@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dataflow import DataFlow, LocalRuntime, Node, WorkflowBuilder
-from dataflow.errors import NodeOutputError, ParameterError, WorkflowFailedError
+from dataflow.errors import DefinitionError, NodeOutputError, ParameterError, WorkflowFailedError
 from dataflow.runtime.events import NodeStarted
 
 LIMIT_S = 10
@@ -128,9 +128,7 @@ class TestFunctions:
 
         assert results["renamed"] == {"result": "ADA"}
 
-    def test_an_accepted_value_arrives_in_the_declared_type(
-        self, builder: WorkflowBuilder, memory
-    ):
+    def test_an_accepted_value_arrives_in_the_declared_type(self, builder: WorkflowBuilder, memory):
         @memory.node
         def double(number: int) -> Any:
             return number * 2
@@ -218,9 +216,8 @@ class TestClasses:
         class Empty(Node):
             pass
 
-        with pytest.raises(Exception, match=r"Empty does not define run\(\)"):
+        with pytest.raises(DefinitionError, match="Empty"):
             builder.add_node(Empty, "empty")
-            run(builder)
 
 
 class TestOrder:

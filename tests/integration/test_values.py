@@ -29,6 +29,8 @@ REFUSED: dict[str, tuple[Any, Any, Any]] = {
     "-2**63-1": (int, None, -(2**63) - 1),
     "optional 2**63": (int | None, None, 2**63),
     "constrained 2**63": (int, Field(ge=0), 2**63),
+    "2**63 under a higher bound": (int, Field(le=2**70), 2**63),
+    "below an annotated bound": (Annotated[int, pydantic.Field(ge=0)], None, -1),
     "1.9 for an int": (int, None, 1.9),
     "inf for an int": (int, None, INF),
     "text for an int": (int, None, "abc"),
@@ -62,6 +64,8 @@ REFUSED: dict[str, tuple[Any, Any, Any]] = {
         dt.datetime, None,
         dt.datetime(1, 1, 1, 1, tzinfo=dt.timezone(dt.timedelta(hours=5))),
     ),
+    "instant that PostgreSQL calls infinity": (dt.datetime, None, dt.datetime.max),
+    "instant that PostgreSQL calls minus infinity": (dt.datetime, None, dt.datetime.min),
     "no date": (dt.date, None, "2024-02-30"),
     "date with a time": (dt.date, None, dt.datetime(2024, 1, 1, 12)),
     "time with a zone": (dt.time, None, dt.time(1, tzinfo=dt.UTC)),
@@ -111,7 +115,7 @@ def verdict(call: Any, *args: Any, **options: Any) -> str:
     return caught.value.code
 
 
-@pytest.mark.parametrize("annotation, field, value", REFUSED.values(), ids=REFUSED)
+@pytest.mark.parametrize(("annotation", "field", "value"), REFUSED.values(), ids=REFUSED)
 def test_a_value_that_does_not_fit_is_refused_by_every_verb(
     db: DataFlow, annotation: Any, field: Any, value: Any
 ):
@@ -151,7 +155,7 @@ def test_a_document_that_is_no_json_is_refused(db: DataFlow, value: Any):
 
 
 @pytest.mark.parametrize(
-    "annotation, value",
+    ("annotation", "value"),
     [
         (float, NAN), (int, 2**63), (int, 1.9), (str, "a\0"), (str, "\ud800"), (Color, "green"),
         (dt.timedelta, dt.timedelta.max), (Decimal, Decimal("1E+200000")),
@@ -171,7 +175,7 @@ def test_a_filter_refuses_values_that_no_record_can_have(db: DataFlow, annotatio
 
 
 @pytest.mark.parametrize(
-    "annotation, default",
+    ("annotation", "default"),
     [
         (int, "abc"), (int, 1.9), (int, 2**63), (float, NAN), (str, 5), (str, "\0"),
         (Color, "green"), (bool, None), (dict, {"a": NAN}), (Literal["a"], "b"),
@@ -188,7 +192,9 @@ def test_a_default_that_does_not_fit_is_refused_when_the_model_is_declared(
 
 
 @pytest.mark.parametrize(
-    "given, stored", [("5", 5), (5.0, 5), (True, 1)], ids=["numeric text", "whole float", "bool"]
+    ("given", "stored"),
+    [("5", 5), (5.0, 5), (True, 1)],
+    ids=["numeric text", "whole float", "bool"],
 )
 def test_lossless_spellings_of_a_number_are_stored_as_the_number(
     db: DataFlow, given: Any, stored: int

@@ -60,8 +60,11 @@ def test_an_unknown_setting_is_refused_with_the_nearest():
         ({"pool_timeout_s": 0}, "setting 'pool_timeout_s': Input should be greater than 0."),
         (
             {"pool_size": "x", "echo": "maybe"},
-            "setting 'pool_size': Input should be a valid integer, unable to parse string as an "
-            "integer; setting 'echo': Input should be a valid boolean, unable to interpret input.",
+            (
+                "setting 'pool_size': Input should be a valid integer, unable to parse string "
+                "as an integer; "
+                "setting 'echo': Input should be a valid boolean, unable to interpret input."
+            ),
         ),
     ],
     ids=str,

@@ -69,10 +69,13 @@ def test_who_waits_too_long_is_told_how_long_and_who_holds():
         return str(caught.value), gate.free, gate.waiting
 
     assert run(main()) == (
-        "no connection became free within 0.001 s "
-        "(1 in use, 0 waiting; held longest, 3.0 s, by app.py:7).\n"
-        "  help: raise pool_size or max_overflow, shorten transactions, or raise pool_timeout_s\n"
-        "  code: DF214",
+        (
+            "no connection became free within 0.001 s "
+            "(1 in use, 0 waiting; held longest, 3.0 s, by app.py:7).\n"
+            "  help: raise pool_size or max_overflow, shorten transactions, "
+            "or raise pool_timeout_s\n"
+            "  code: DF214"
+        ),
         1,
         0,
     )

@@ -148,7 +148,9 @@ class TestFunctions:
                 return 2
 
         first = one.__code__.co_firstlineno
-        assert str(caught.value).startswith(f"node type 'work' exists already, at {__file__}:{first}")
+        assert str(caught.value).startswith(
+            f"node type 'work' exists already, at {__file__}:{first}"
+        )
         assert caught.value.at == f"{__file__}:{first + 6}"
 
     def test_a_function_that_cannot_be_called_by_names_is_refused(self, node: NodeDecorator):
@@ -205,11 +207,7 @@ class TestClasses:
                 return limit
 
         assert Enrich.describe() == (
-            "Enrich\n"
-            "  Add a name.\n"
-            "  needs: record\n"
-            "  accepts: limit=80\n"
-            "  returns: result: int"
+            "Enrich\n  Add a name.\n  needs: record\n  accepts: limit=80\n  returns: result: int"
         )
 
     def test_a_class_without_a_docstring_shows_no_other_classes_docstring(self):

@@ -80,6 +80,6 @@ def test_one_thing_in_two_spellings_is_refused(shop: DataFlow):
 def test_the_same_problem_is_told_without_doubling_the_name_of_the_node(shop: DataFlow):
     problems = shop.nodes.UserReadNode.check_inputs({"nam": 1}, ())
 
-    assert problems == ["there is no input 'nam'; choose from 'conditions', 'fields', 'filter', "
+    assert problems == [("there is no input 'nam'; choose from 'conditions', 'fields', 'filter', "
                         "'id', 'include', 'include_deleted', 'raise_on_not_found', 'record_id', "
-                        "'where'"]  # fmt: skip
+                        "'where'")]  # fmt: skip

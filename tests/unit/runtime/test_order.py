@@ -1,6 +1,7 @@
 """Order from edges and data: the same answer as one by one, only sooner."""
 
 import asyncio
+import itertools
 from collections.abc import Iterable
 from typing import Any
 
@@ -53,7 +54,7 @@ def written_order(ids: list[str], edges: set[tuple[str, str]]) -> list[str]:
 
 
 def conflict(one: Effects, other: Effects) -> bool:
-    if one == PURE or other == PURE:
+    if PURE in (one, other):
         return False
     if one.unknown or other.unknown:
         return True
@@ -137,7 +138,7 @@ def test_a_run_gives_the_answer_of_running_the_nodes_one_by_one(
         return dict(sorted(results.items())), store
 
     serial = written_order(ids, edges)
-    chain = set(zip(serial, serial[1:], strict=False))
+    chain = set(itertools.pairwise(serial))
 
     assert outcome(ids, edges) == outcome(serial, chain)
 
@@ -176,6 +177,6 @@ def test_a_cycle_is_found_exactly_when_there_is_one(edges: set[tuple[str, str]])
     cycle = find_cycle("abcde", edges)
 
     assert (cycle == []) is acyclic
-    assert set(zip(cycle, cycle[1:], strict=False)) <= edges
+    assert set(itertools.pairwise(cycle)) <= edges
     assert cycle[:1] == cycle[-1:]
     assert len(set(cycle)) == max(len(cycle) - 1, 0)

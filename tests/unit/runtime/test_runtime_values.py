@@ -23,12 +23,16 @@ from dataflow.runtime.references import (
     replace_references,
 )
 
-leaves = st.integers() | st.text(max_size=3) | st.builds(Reference, st.just("a"), st.text(max_size=2))
+leaves = (
+    st.integers() | st.text(max_size=3) | st.builds(Reference, st.just("a"), st.text(max_size=2))
+)
 values = st.recursive(
     leaves,
-    lambda inner: st.lists(inner, max_size=3)
-    | st.lists(inner, max_size=3).map(tuple)
-    | st.dictionaries(st.text(max_size=2), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.lists(inner, max_size=3).map(tuple)
+        | st.dictionaries(st.text(max_size=2), inner, max_size=3)
+    ),
     max_leaves=12,
 )
 

@@ -1,0 +1,315 @@
+"""Transactions: one commit for all that runs inside, on both faces."""
+
+import asyncio
+import subprocess
+import sys
+import threading
+import warnings
+from typing import Any
+
+import pytest
+
+from dataflow import DataFlow
+from dataflow.errors import (
+    ConfigurationError,
+    DatabaseError,
+    LoopError,
+    ParameterError,
+    UniqueViolationError,
+)
+
+
+def declare(db: DataFlow) -> None:
+    @db.model(timestamps=False)
+    class Note:
+        id: int
+        text: str
+
+
+@pytest.fixture
+def notes(db: DataFlow) -> DataFlow:
+    declare(db)
+    return db
+
+
+def texts(db: DataFlow) -> str:
+    return "".join(record["text"] for record in db.list("Note", sort="text")["records"])
+
+
+def test_a_block_commits_at_its_end(notes: DataFlow):
+    with notes.transaction():
+        notes.create("Note", {"text": "a"})
+        notes.bulk_create("Note", [{"text": "b"}])
+        inside = texts(notes)
+
+    assert (inside, texts(notes)) == ("ab", "ab")
+
+
+def test_a_block_that_fails_keeps_nothing(notes: DataFlow):
+    notes.create("Note", {"text": "a"})
+
+    with pytest.raises(RuntimeError, match="stop"), notes.transaction():
+        notes.create("Note", {"text": "b"})
+        notes.update("Note", 1, {"text": "c"})
+        notes.bulk_delete("Note", all=True)
+        raise RuntimeError("stop")
+
+    assert texts(notes) == "a"
+
+
+def test_another_thread_does_not_see_what_is_not_committed(notes: DataFlow):
+    notes.create("Note", {"text": "a"})
+    seen: list[str] = []
+
+    with notes.transaction():
+        notes.create("Note", {"text": "b"})
+        thread = threading.Thread(target=lambda: seen.append(texts(notes)))
+        thread.start()
+        thread.join()
+
+    assert (seen, texts(notes)) == (["a"], "ab")
+
+
+def test_a_nested_block_joins_the_outer_one(notes: DataFlow):
+    with pytest.raises(RuntimeError), notes.transaction():
+        with notes.transaction():
+            notes.create("Note", {"text": "a"})
+        raise RuntimeError
+
+    assert texts(notes) == ""
+
+
+def test_a_savepoint_fails_alone(notes: DataFlow):
+    with notes.transaction():
+        notes.create("Note", {"text": "a"})
+        with pytest.raises(RuntimeError), notes.transaction(savepoint=True):
+            notes.create("Note", {"text": "b"})
+            raise RuntimeError
+        with notes.transaction(savepoint=True):
+            notes.create("Note", {"text": "c"})
+
+    assert texts(notes) == "ac"
+
+
+def test_a_savepoint_survives_a_refused_statement(notes: DataFlow):
+    with notes.transaction():
+        notes.create("Note", {"id": 1, "text": "a"})
+        with pytest.raises(UniqueViolationError), notes.transaction(savepoint=True):
+            notes.create("Note", {"id": 1, "text": "b"})
+        notes.create("Note", {"id": 2, "text": "c"})
+
+    assert texts(notes) == "ac"
+
+
+def test_savepoints_nest(notes: DataFlow):
+    with notes.transaction():
+        with notes.transaction(savepoint=True):
+            notes.create("Note", {"text": "a"})
+            with pytest.raises(RuntimeError), notes.transaction(savepoint=True):
+                notes.create("Note", {"text": "b"})
+                raise RuntimeError
+        notes.create("Note", {"text": "c"})
+
+    assert texts(notes) == "ac"
+
+
+def test_a_refused_statement_that_is_caught_never_loses_the_rest_silently(notes: DataFlow):
+    raised = False
+    try:
+        with notes.transaction():
+            notes.create("Note", {"id": 1, "text": "a"})
+            with pytest.raises(UniqueViolationError):
+                notes.create("Note", {"id": 1, "text": "b"})
+    except DatabaseError:
+        raised = True
+
+    assert raised or texts(notes) == "a"
+
+
+def test_a_caught_error_has_the_same_end_on_every_database(tmp_path: Any, postgres_databases: Any):
+    ends = []
+    for url in (f"sqlite:///{tmp_path}/x.db", postgres_databases.create()):
+        with DataFlow(url) as db:
+            declare(db)
+            raised = None
+            try:
+                with db.transaction():
+                    db.create("Note", {"id": 1, "text": "a"})
+                    with pytest.raises(UniqueViolationError):
+                        db.create("Note", {"id": 1, "text": "b"})
+                    db.create("Note", {"id": 2, "text": "c"})
+            except DatabaseError as error:
+                raised = type(error)
+            ends.append((raised, texts(db)))
+
+    assert ends[0] == ends[1]
+
+
+def test_a_read_only_block_refuses_writes(notes: DataFlow):
+    notes.create("Note", {"text": "a"})
+
+    with notes.transaction(read_only=True):
+        inside = texts(notes)
+    with pytest.raises(DatabaseError), notes.transaction(read_only=True):
+        notes.create("Note", {"text": "b"})
+    notes.create("Note", {"text": "c"})
+
+    assert (inside, texts(notes)) == ("a", "ac")
+
+
+@pytest.mark.parametrize("isolation", [None, "read_committed", "repeatable_read", "serializable"])
+def test_an_isolation_level_is_chosen(notes: DataFlow, isolation: Any):
+    with notes.transaction(isolation=isolation):
+        notes.create("Note", {"text": "a"})
+
+    assert texts(notes) == "a"
+
+
+@pytest.mark.parametrize(
+    "isolation", ["bogus", "serializable; DROP TABLE notes; --", "SERIALIZABLE READ ONLY", 5]
+)
+def test_another_isolation_level_is_refused(notes: DataFlow, isolation: Any):
+    notes.create("Note", {"text": "a"})
+
+    with (
+        pytest.raises((ParameterError, ConfigurationError)),
+        notes.transaction(isolation=isolation),
+    ):
+        pass
+
+    assert texts(notes) == "a"
+
+
+def test_an_unknown_option_of_a_transaction_is_refused(notes: DataFlow):
+    with pytest.raises((TypeError, ParameterError), match="readonly"):
+        notes.transaction(readonly=True)
+
+
+def test_after_a_failed_block_the_next_one_works(notes: DataFlow):
+    for number in range(25):
+        with pytest.raises(RuntimeError), notes.transaction():
+            notes.create("Note", {"text": str(number)})
+            raise RuntimeError
+
+    with notes.transaction():
+        notes.create("Note", {"text": "a"})
+
+    assert texts(notes) == "a"
+    assert notes.database.pool_status()["in_use"] == 0
+
+
+def test_the_async_face_has_the_same_transactions(url: str):
+    async def use() -> list[str]:
+        async with DataFlow(url) as db:
+            declare(db)
+            async with db.transaction():
+                await db.aio.create("Note", {"text": "a"})
+            with pytest.raises(RuntimeError):
+                async with db.transaction():
+                    await db.aio.create("Note", {"text": "b"})
+                    raise RuntimeError
+            async with db.transaction():
+                await db.aio.create("Note", {"text": "c"})
+                with pytest.raises(RuntimeError):
+                    async with db.transaction(savepoint=True):
+                        await db.aio.create("Note", {"text": "d"})
+                        raise RuntimeError
+            page = await db.aio.list("Note")
+            return [record["text"] for record in page["records"]]
+
+    assert asyncio.run(use()) == ["a", "c"]
+
+
+def test_tasks_have_transactions_of_their_own(url: str):
+    async def use() -> list[int]:
+        async with DataFlow(url) as db:
+            declare(db)
+
+            async def one(number: int) -> None:
+                async with db.transaction():
+                    await db.aio.create("Note", {"text": str(number)})
+                    await asyncio.sleep(0)
+                    if number % 2:
+                        raise RuntimeError
+
+            await asyncio.gather(*(one(n) for n in range(10)), return_exceptions=True)
+            page = await db.aio.list("Note")
+            return sorted(int(record["text"]) for record in page["records"])
+
+    assert asyncio.run(use()) == [0, 2, 4, 6, 8]
+
+
+def test_one_dataflow_serves_several_event_loops(url: str):
+    with DataFlow(url) as db:
+        declare(db)
+
+        async def one(text: str) -> int:
+            await db.aio.create("Note", {"text": text})
+            return await db.aio.count("Note")
+
+        counts = [asyncio.run(one("a")), db.count("Note"), asyncio.run(one("b"))]
+
+    assert counts == [1, 1, 2]
+
+
+def test_a_sync_verb_inside_an_async_transaction_is_refused_and_says_how(url: str):
+    async def use() -> str:
+        async with DataFlow(url) as db:
+            declare(db)
+            async with db.transaction():
+                with warnings.catch_warnings(), pytest.raises(LoopError) as caught:
+                    warnings.simplefilter("ignore")  # it warns at the first use alone
+                    db.bulk_upsert("Note", [{"id": 1, "text": "a"}])
+            return str(caught.value)
+
+    assert asyncio.run(use()) == (
+        "a transaction was opened on one event loop and used on another.\n"
+        "  help: inside `async with db.transaction()` await db.aio methods; inside `with "
+        "db.transaction()` call db methods\n"
+        "  code: DF115"
+    )
+
+
+PROGRAM = """
+import asyncio, warnings
+from dataflow import DataFlow
+
+db = DataFlow("sqlite:///:memory:")
+
+@db.model(timestamps=False)
+class Note:
+    id: int
+
+async def main():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        db.create("Note", {})
+        db.create("Note", {})
+        db.count("Note")
+    for item in caught:
+        print(item.category.__name__, item.message, item.filename)
+
+db.create("Note", {})
+asyncio.run(main())
+print(db.count("Note"))
+db.close()
+"""
+
+
+def test_a_sync_verb_in_a_running_loop_works_and_warns_once_naming_its_twin():
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True, timeout=60
+    )
+
+    assert done.stdout.splitlines() == [
+        (
+            "RuntimeWarning db.create blocks the running event loop; await db.aio.create instead "
+            "<string>"
+        ),
+        (
+            "RuntimeWarning db.count blocks the running event loop; await db.aio.count instead "
+            "<string>"
+        ),
+        "3",
+    ]
+    assert done.stderr == ""
