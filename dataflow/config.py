@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from dataflow.errors import ConfigurationError, did_you_mean
 
 __all__ = ["DEFAULT_URL", "DataFlowConfig"]
 
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 DEFAULT_URL = "sqlite:///:memory:"
+
+
+def _upper(value: Any) -> Any:
+    return value.upper() if isinstance(value, str) else value
 
 
 class DataFlowConfig(BaseSettings):
@@ -83,7 +88,7 @@ class DataFlowConfig(BaseSettings):
     cursor_secret: SecretStr | None = None
     """Key that signs pagination cursors. Default: derived from the database URL."""
 
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] | None = None
+    log_level: Annotated[LogLevel | None, BeforeValidator(_upper)] = None
     """Level of the logger `dataflow`; None leaves it as it is."""
 
     def __init__(self, **settings: Any) -> None:

@@ -107,7 +107,7 @@ class Database:
         try:
             return await call(connection, *args)
         except asyncio.CancelledError:
-            self.driver.stopped(connection)
+            broken = self.driver.stopped(connection)
             raise
         except Exception as error:
             found = outcome_of(self.driver, error)

@@ -108,8 +108,8 @@ class Driver(ABC):
         """Run one statement and return how many records it touched."""
 
     @abstractmethod
-    def stopped(self, connection: Any) -> None:
-        """Stop what a cancelled call left running on its connection."""
+    def stopped(self, connection: Any) -> bool:
+        """Stop what a cancelled call left running; return whether to discard the connection."""
 
     @abstractmethod
     async def begin(self, connection: Any, *, isolation: Isolation | None, read_only: bool) -> None:

@@ -179,15 +179,29 @@ class Lane:
         self._hollow += 1
 
     async def _open(self) -> Any:
-        self._hollow = max(0, self._hollow - 1)
+        """Open a connection in a task of its own, so that a caller who leaves breaks nothing."""
+        task = self.loop.create_task(greenlet_spawn(self._pool.connect))
         try:
-            return await greenlet_spawn(self._pool.connect)
+            fairy = await asyncio.shield(task)
+        except asyncio.CancelledError:
+            self._closing.add(task)
+            task.add_done_callback(self._keep_late)
+            raise
         except Exception as error:
             cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
             found = self.driver.translate(getattr(cause, "__cause__", None) or cause)
             if found is None:
                 raise
             raise found from error
+        self._hollow = max(0, self._hollow - 1)
+        return fairy
+
+    def _keep_late(self, task: asyncio.Task[Any]) -> None:
+        """Put a connection whose caller has left into the pool."""
+        self._closing.discard(task)
+        if not task.cancelled() and task.exception() is None:
+            self._hollow = max(0, self._hollow - 1)
+            task.result().close()
 
     def give(self, fairy: Any, *, write: bool, broken: bool = False) -> None:
         """Return a connection; a broken one, or one in a transaction, is discarded."""

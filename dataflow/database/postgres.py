@@ -74,8 +74,9 @@ class PostgresDriver(Driver):
         count = status.rpartition(" ")[2]
         return int(count) if count.isdigit() else 0
 
-    def stopped(self, connection: Any) -> None:
+    def stopped(self, connection: Any) -> bool:
         """Nothing to do: asyncpg cancels on the server by itself."""
+        return False
 
     async def begin(self, connection: Any, *, isolation: Isolation | None, read_only: bool) -> None:
         sql = "BEGIN"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+import time
 import uuid
 from collections.abc import Sequence
 from decimal import Decimal
@@ -24,6 +25,8 @@ from dataflow.models.columntypes import DECIMAL_COLLATION
 
 __all__ = ["SqliteDriver"]
 
+_AGAIN_S = 0.02
+
 
 def _compare_decimals(left: str, right: str) -> int:
     a, b = Decimal(left), Decimal(right)
@@ -38,8 +41,20 @@ class _Connection(sqlite3.Connection):
         self.create_collation(DECIMAL_COLLATION, _compare_decimals)
         self.create_function("dataflow_unhex", 1, bytes.fromhex, deterministic=True)
         self.execute("PRAGMA foreign_keys = ON")
+        self._use_wal(float(options.get("timeout", 5.0)))
         self.execute("PRAGMA synchronous = NORMAL")
         self.execute("PRAGMA temp_store = MEMORY")
+
+    def _use_wal(self, limit_s: float) -> None:
+        """Switch a file to WAL; SQLite does not wait for others who switch it at once."""
+        deadline = time.monotonic() + limit_s
+        while self.execute("PRAGMA journal_mode").fetchone()[0] not in ("wal", "memory"):
+            try:
+                self.execute("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(_AGAIN_S)
 
 
 class SqliteDriver(Driver):
@@ -95,19 +110,12 @@ class SqliteDriver(Driver):
             pool_reset_on_return=None,
             **options,
         )
-        event.listen(engine.sync_engine, "connect", self._on_connect)
         event.listen(engine.sync_engine, "begin", _begin_for_writing)
         return engine
 
     def _query(self) -> dict[str, str]:
         given = {key: str(value) for key, value in self.address.url.query.items()}
         return {"uri": "true", **given} if self.in_memory else given
-
-    def _on_connect(self, connection: Any, _record: object) -> None:
-        if not self.in_memory:
-            cursor = connection.cursor()
-            cursor.execute("PRAGMA journal_mode = WAL")
-            cursor.close()
 
     def is_usable(self, connection: Any) -> bool:
         return _alive(connection) and not connection.in_transaction
@@ -138,12 +146,14 @@ class SqliteDriver(Driver):
         limit = self.config.statement_timeout_s
         if limit is None:
             return None
-        return asyncio.get_running_loop().call_later(limit, self.stopped, connection)
+        return asyncio.get_running_loop().call_later(limit, _interrupt, connection)
 
-    def stopped(self, connection: Any) -> None:
-        """Interrupt the statement that runs in the connection's thread."""
-        if _alive(connection):
-            connection._conn.interrupt()  # noqa: SLF001 - the public call is a coroutine around this line
+    def stopped(self, connection: Any) -> bool:
+        """Interrupt until the connection is closed: its thread may not have begun yet."""
+        if connection._connection is not None:  # noqa: SLF001 - None once its thread has closed it
+            _interrupt(connection)
+            asyncio.get_running_loop().call_later(_AGAIN_S, self.stopped, connection)
+        return True
 
     async def begin(self, connection: Any, *, isolation: Isolation | None, read_only: bool) -> None:
         del isolation  # always serializable
@@ -270,6 +280,11 @@ class SqliteDriver(Driver):
 
 def _alive(connection: Any) -> bool:
     return connection._running and connection._connection is not None  # noqa: SLF001 - aiosqlite has no public call that is not a coroutine
+
+
+def _interrupt(connection: Any) -> None:
+    if connection._connection is not None:  # noqa: SLF001 - None once its thread has closed it
+        connection._connection.interrupt()  # noqa: SLF001 - the public call is a coroutine around this line
 
 
 def _begin_for_writing(connection: sa.Connection) -> None:

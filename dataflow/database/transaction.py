@@ -56,6 +56,7 @@ class _Turns:
         self.turn = asyncio.Lock()
         self.failure: BaseException | None = None
         self.closed = False
+        self.spoiled = False
 
     def check_loop(self) -> None:
         """Refuse use from another event loop than the one that opened it.
@@ -102,13 +103,17 @@ class _Turns:
         try:
             return await call(self.connection, *args)
         except BaseException as error:
-            if isinstance(error, asyncio.CancelledError):
-                driver.stopped(self.connection)
+            if isinstance(error, asyncio.CancelledError) and driver.stopped(self.connection):
+                self.spoil()
             found = outcome_of(driver, error)
             self.failure = self.failure or found
             if found is error:
                 raise
             raise found from error
+
+    def spoil(self) -> None:
+        """Let the connection be discarded at the transaction's end."""
+        self.spoiled = True
 
 
 class Transaction(_Turns):
@@ -161,6 +166,9 @@ class Transaction(_Turns):
 
     async def rollback(self) -> None:
         """Roll back, and give the connection back; a broken one is discarded."""
+        if self.spoiled:
+            self._give_back(broken=True)
+            return
         try:
             await self._end("ROLLBACK")
         except Exception:  # noqa: BLE001 - whatever is wrong, closing the connection rolls back
@@ -202,6 +210,11 @@ class Savepoint(_Turns):
         self._names = names
         self._name = f"dataflow_{next(names)}"
 
+    def spoil(self) -> None:
+        """Let the connection be discarded at the outermost transaction's end."""
+        self.spoiled = True
+        self._parent.spoil()
+
     def savepoint(self) -> Savepoint:
         """Return a nested part."""
         return Savepoint(self, self._names)
@@ -227,9 +240,10 @@ class Savepoint(_Turns):
         try:
             async with self.turn:
                 self.closed = True
-                if failed is not None:
+                if failed is not None and not self.spoiled:
                     await self._plain("ROLLBACK TO SAVEPOINT")
-                await self._plain("RELEASE SAVEPOINT")
+                if not self.spoiled:
+                    await self._plain("RELEASE SAVEPOINT")
         finally:
             self._parent.turn.release()
         if error is None and failed is not None:

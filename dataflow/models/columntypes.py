@@ -297,6 +297,28 @@ class JsonValue(_Converted):
         return json.loads if adapter is None else adapter.validate_json
 
 
+def _fixed_text(value: object) -> str:
+    """Return JSON with floats in fixed notation, which PostgreSQL keeps as floats."""
+    if isinstance(value, dict):
+        items = (f"{json.dumps(key)}:{_fixed_text(item)}" for key, item in value.items())
+        return "{" + ",".join(items) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(map(_fixed_text, value)) + "]"
+    return format(value, "f") if _is_large(value) else json.dumps(value, ensure_ascii=False)
+
+
+def _is_large(value: object) -> bool:
+    return isinstance(value, float) and 1e16 <= abs(value) < float("inf")
+
+
+def _has_large_float(value: object) -> bool:
+    if isinstance(value, dict):
+        return any(map(_has_large_float, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(_has_large_float, value))
+    return _is_large(value)
+
+
 def _refuse_other_keys(value: object) -> None:
     """Refuse dict keys that JSON would silently turn into text."""
     if isinstance(value, dict):
@@ -314,6 +336,8 @@ def _json_text(value: object) -> str:
     try:
         _refuse_other_keys(value)
         text = json.dumps(value, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
+        if "e+" in text and _has_large_float(value):
+            text = _fixed_text(value)
         text.encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise DataValueError(detail=f"not a JSON document: {error}") from error

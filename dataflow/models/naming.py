@@ -31,8 +31,9 @@ NAMING = {
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _SPLIT = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _SINGULAR = (
-    ("ies", "y"), ("sses", "ss"), ("uses", "us"), ("xes", "x"), ("zes", "z"), ("ches", "ch"),
-    ("shes", "sh"), ("us", "us"), ("s", ""),
+    ("ies", "y"), ("sses", "ss"), ("zzes", "zz"), ("xes", "x"), ("shes", "sh"),
+    ("eaches", "each"), ("aches", "ache"), ("ches", "ch"), ("ouses", "ouse"), ("uses", "us"),
+    ("us", "us"), ("s", ""),
 )  # fmt: skip
 _IRREGULAR = {"person": "people", "child": "children", "man": "men", "woman": "women"}
 

@@ -347,7 +347,10 @@ def _missing_choice(cls: type[ModelNode], given: Collection[str], other: str) ->
     kinds = {cls._names.get(name) for name in given}
     if {"option:filter", "option:all", "option:data", f"option:{other}"} & kinds:
         return []
-    return ["nothing says which records: give a filter, or all=True if every record is meant"]
+    return [
+        "nothing says which records, so it would change every record: "
+        "give a filter, or all=True if every record is meant"
+    ]
 
 
 class BulkUpdateNode(ModelNode):

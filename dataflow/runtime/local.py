@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 import weakref
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from dataflow.runtime.plan import Plan, plan_workflow
 from dataflow.runtime.references import copy_containers
 from dataflow.runtime.results import Results
 from dataflow.runtime.run import Listener, Run
+from dataflow.runtime.turnstile import Turnstile
 from dataflow.runtime.workflow import Workflow
 
 __all__ = ["AsyncLocalRuntime", "LocalRuntime", "RunOptions"]
@@ -51,6 +53,9 @@ class LocalRuntime:
         if max_concurrency is not None and max_concurrency < 1:
             raise ParameterError(problem="max_concurrency must be at least 1.")
         self._limit = max_concurrency
+        self._turnstiles: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Turnstile] = (
+            weakref.WeakKeyDictionary()
+        )
         self._plans: weakref.WeakKeyDictionary[Workflow, Plan] = weakref.WeakKeyDictionary()
 
     def execute(
@@ -86,6 +91,7 @@ class LocalRuntime:
                     problem=f"execute() has no option {name!r}.",
                     advise=did_you_mean(name, RunOptions.__annotations__),
                 )
+        await self._turnstile().enter()
         built = workflow.build() if isinstance(workflow, WorkflowBuilder) else workflow
         plan = self._plans.get(built)
         if plan is None:
@@ -104,6 +110,13 @@ class LocalRuntime:
         else:
             await _execute_told(run, listener, transaction=options.get("transaction", False))
         return run.results(), run.run_id
+
+    def _turnstile(self) -> Turnstile:
+        loop = asyncio.get_running_loop()
+        found = self._turnstiles.get(loop)
+        if found is None:
+            found = self._turnstiles[loop] = Turnstile(loop)
+        return found
 
     def __enter__(self) -> Self:
         """Return the runtime; a context is not needed."""

@@ -34,6 +34,8 @@ def checked_options(options: dict[str, Any]) -> dict[str, Any]:
             )
     retry = options.get("retry")
     if isinstance(retry, int) and not isinstance(retry, bool):
+        if retry < 1:
+            raise ParameterError(problem=f"retry must be at least 1 attempt, not {retry!r}.")
         options["retry"] = Retry(attempts=retry)
     elif retry is not None and not isinstance(retry, Retry):
         raise ParameterError(problem=f"retry must be a Retry or a number, not {retry!r}.")

@@ -14,8 +14,6 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 NAMES = sorted(path.parent.name for path in EXAMPLES.glob("*/main.py"))
 COMPARED = "the other database gives the same result\n"
 TIME_LIMIT_S = 120
-# Scripts end without closing, as the quick start does; the server notices by itself.
-WARNINGS = ("-W", "error", "-W", "ignore::ResourceWarning")
 
 
 def run_example(name: str, folder: Path, *args: str, **environment: str) -> str:
@@ -26,7 +24,7 @@ def run_example(name: str, folder: Path, *args: str, **environment: str) -> str:
         if not key.startswith(("DATAFLOW_", "DATABASE_URL"))
     }
     done = subprocess.run(
-        [sys.executable, *WARNINGS, EXAMPLES / name / "main.py", *args],
+        [sys.executable, "-W", "error", EXAMPLES / name / "main.py", *args],
         cwd=folder,
         env={**kept, **environment},
         capture_output=True,

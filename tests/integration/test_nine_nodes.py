@@ -170,7 +170,8 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("UserBulkCreateNode", {"data": [], "batch_size": 0},
      "batch_size must be a whole number from 1 (got 0)."),
     ("UserBulkUpdateNode", {"fields": {"name": "x"}},
-     "nothing says which records: give a filter, or all=True"),
+     "nothing says which records, so it would change every record: give a filter, or all=True "
+            "if every record is meant"),
     ("UserBulkUpdateNode", {"filter": {"id": 1}},
      "nothing says what to change: give filter and fields, or data"),
     ("UserBulkUpdateNode", {"filter": {"id": 1}, "fields": {"id": 2}},
@@ -180,7 +181,8 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("UserBulkUpdateNode", {"all": "perhaps", "fields": {"name": "x"}},
      "input 'all' must be bool (got 'perhaps')."),
     ("UserBulkDeleteNode", {},
-     "nothing says which records: give a filter, or all=True"),
+     "nothing says which records, so it would change every record: give a filter, or all=True "
+            "if every record is meant"),
     ("UserBulkDeleteNode", {"ids": [1], "filter": {"id": 1}},
      "BulkDelete takes ids or a filter, not both."),
     ("UserBulkUpsertNode", {"data": [], "conflict_on": ["name"]},
@@ -334,7 +336,7 @@ def test_a_node_describes_itself(users: DataFlow):
         "UserCreateNode\n"
         "  Insert one record; inputs are the model's fields, the output is the stored record.\n"
         "  needs: name, email\n"
-        "  accepts: id=None, active=True, data=None\n"
+        "  accepts: id=None, active=True, data=None, include_deleted=False\n"
         "  returns: id: int, name: str, email: str, active: bool"
     )
     assert users.nodes.UserDeleteNode.describe() == (
@@ -351,7 +353,9 @@ def test_a_node_has_a_json_schema(users: DataFlow):
 
     assert schema["required"] == ["name", "email"]
     assert schema["additionalProperties"] is False
-    assert list(schema["properties"]) == ["name", "email", "id", "active", "data"]
+    assert list(schema["properties"]) == [
+        "name", "email", "id", "active", "data", "include_deleted",
+    ]  # fmt: skip
     assert schema["properties"]["active"] == {"type": "boolean", "default": True}
 
 

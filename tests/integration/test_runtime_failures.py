@@ -513,16 +513,3 @@ class TestEvents:
         told = LocalRuntime().execute(workflow, on_event=lambda event: None)[0]
 
         assert told == LocalRuntime().execute(workflow)[0]
-
-    def test_a_rolled_back_transaction_is_a_failed_run(self, builder: WorkflowBuilder, memory):
-        builder.add_node("keep", "one", {"value": 1})
-
-        events: list[Any] = []
-        with pytest.raises(ParameterError) as caught:
-            run(builder, on_event=events.append, transaction=True)
-
-        assert str(caught.value) == (
-            "transaction=True needs nodes of exactly one database; workflow 'failing' has "
-            "nodes of 0.\n  code: DF103"
-        )
-        assert [e for e in events if isinstance(e, NodeStarted)] == []

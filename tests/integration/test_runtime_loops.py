@@ -1,6 +1,7 @@
 """Runs from scripts, threads, several loops, and inside a running loop."""
 
 import asyncio
+import os
 import subprocess
 import sys
 import threading
@@ -226,3 +227,33 @@ def test_a_script_with_its_own_loop_ends_silently_without_closing(url: str, tmp_
     done = run_program(text, tmp_path)
 
     assert (done.stdout, done.stderr, done.returncode) == ("1\n2\n", "", 0)
+
+
+async def answer() -> int:
+    return 42
+
+
+def test_a_forked_child_gets_a_loop_of_its_own():
+    portal.call(answer())
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            code = 0 if portal.call(answer()) == 42 else 2
+        finally:
+            os._exit(code)
+
+    _, status = os.waitpid(child, 0)
+
+    assert os.waitstatus_to_exitcode(status) == 0
+
+
+def test_a_program_that_used_the_portal_ends_by_itself():
+    program = "from dataflow.portal import portal\nasync def f(): return 7\nprint(portal.call(f()))"
+
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+    assert (done.stdout, done.stderr, done.returncode) == ("7\n", "", 0)

@@ -519,9 +519,7 @@ def test_reflecting_a_table_without_a_key_is_refused(legacy: DataFlow):
 def test_reflecting_twice_is_refused_or_the_same(legacy: DataFlow):
     legacy.reflect("authors")
 
-    try:
+    with contextlib.suppress(DuplicateModelError):
         legacy.reflect("authors")
-    except Exception as error:
-        assert error.code == "DF106"
 
     assert legacy.list_models() == ["Author"]

@@ -1,10 +1,7 @@
 """The bridge from sync callers to the event loop."""
 
 import asyncio
-import os
 import signal
-import subprocess
-import sys
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +10,7 @@ from contextvars import ContextVar
 import pytest
 
 from dataflow.errors import LoopError
-from dataflow.portal import Portal, portal
+from dataflow.portal import Portal
 
 LIMIT_S = 10
 word: ContextVar[str] = ContextVar("word", default="none")
@@ -138,29 +135,3 @@ class TestWarning:
             own.warn_in_running_loop("db.read", "db.aio.read")
 
         assert seen == []
-
-
-def test_a_forked_child_gets_a_loop_of_its_own():
-    portal.call(answer())
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            code = 0 if portal.call(answer()) == 42 else 2
-        finally:
-            os._exit(code)
-
-    _, status = os.waitpid(child, 0)
-
-    assert os.waitstatus_to_exitcode(status) == 0
-
-
-def test_a_program_that_used_the_portal_ends_by_itself():
-    program = "from dataflow.portal import portal\nasync def f(): return 7\nprint(portal.call(f()))"
-
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program],
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
-
-    assert (done.stdout, done.stderr, done.returncode) == ("7\n", "", 0)

@@ -74,7 +74,7 @@ def test_a_filter_has_three_spellings(shop: DataFlow, verb: str, spelling: str):
 def test_one_thing_in_two_spellings_is_refused(shop: DataFlow):
     problems = shop.nodes.UserListNode.check_inputs({"filter": {}, "where": {}}, ())
 
-    assert problems == ["UserListNode: input 'filter' is given twice, once as 'where'."]
+    assert problems == ["input 'filter' is given twice, once as 'where'."]
 
 
 def test_the_same_problem_is_told_without_doubling_the_name_of_the_node(shop: DataFlow):

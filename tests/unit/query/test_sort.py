@@ -69,5 +69,5 @@ def test_null_sorts_below_every_value(spec: ModelSpec):
     order = [str(entry) for entry in order_for(spec, (("guest", False), ("row", True)))]
     down = [str(entry) for entry in order_for(spec, (("guest", True),))]
 
-    assert order == ["seats.guest ASC NULLS FIRST", "seats.row DESC"]
-    assert down == ["seats.guest DESC NULLS LAST"]
+    assert order == ['"seats"."guest" ASC NULLS FIRST', '"seats"."row" DESC']
+    assert down == ['"seats"."guest" DESC NULLS LAST']

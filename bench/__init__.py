@@ -1,0 +1,1 @@
+"""Measurements against the raw driver; run with `python -m bench`."""

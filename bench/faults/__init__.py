@@ -1,0 +1,1 @@
+"""Faults and load, with what must hold; run with `python -m bench.faults`."""
