@@ -11,6 +11,7 @@ from typing import Any, Self, TypeVar, dataclass_transform, overload
 
 from sqlalchemy import MetaData, Table
 from sqlalchemy.orm import registry as MappingRegistry  # noqa: N812 - a class in all but spelling
+from sqlalchemy.orm.clsregistry import _remove_class
 
 from dataflow.config import DataFlowConfig
 from dataflow.database.block import TransactionBlock
@@ -136,15 +137,28 @@ class DataFlow(Verbs):
         previous = self._stores.get(model.__name__)
         if previous is not None:
             self._replace(previous.spec, hints.location)
-        spec = declare_model(
-            model, self._mapping, self._class_of, options, hints, self._check_table
-        )
+        try:
+            spec = declare_model(
+                model, self._mapping, self._class_of, options, hints, self._check_table
+            )
+        except BaseException:
+            if previous is not None:
+                self._restore(previous)
+            raise
         self._register(spec)
         return model
 
+    def _restore(self, store: Store) -> None:
+        """Bring a model back whose replacement turned out to be wrong."""
+        table = store.spec.table
+        self._mapping.metadata._add_table(table.name, table.schema, table)  # noqa: SLF001 - the way back from remove()
+        self._stores[store.spec.name] = store
+        for node_type in nodes_for_model(store, Bulk(store)):
+            self.nodes.add(node_type, store.spec.location)
+
     def _check_table(self, name: str, model: str, location: str) -> None:
         for store in self._stores.values():
-            if store.spec.table.fullname.lower() == name.lower():
+            if str(store.spec.table.fullname).casefold() == name.casefold():
                 raise DuplicateModelError(
                     name=model, kind="table", value=name,
                     first=store.spec.location, second=location,
@@ -158,7 +172,7 @@ class DataFlow(Verbs):
             )
         self._mapping.metadata.remove(old.table)
         # Links are found through this object; SQLAlchemy would warn of a second class.
-        self._mapping._class_registry.pop(old.name, None)  # noqa: SLF001 - no public call
+        _remove_class(old.name, old.model, self._mapping._class_registry)  # noqa: SLF001 - no public call
         del self._stores[old.name]
         for node_type in list(self.nodes):
             if getattr(node_type, "spec", None) is old:

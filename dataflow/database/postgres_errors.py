@@ -57,7 +57,10 @@ def _foreign_key(error: Any) -> DataFlowError:
         else f"the record's {columns} is still referred to."
     )
     return ForeignKeyViolationError(
-        table=error.table_name, detail=detail, constraint=error.constraint_name
+        table=error.table_name,
+        detail=detail,
+        fields=found["columns"] if found and missing else None,
+        constraint=error.constraint_name,
     )
 
 

@@ -57,6 +57,11 @@ class DataFlowError(Exception):
         """Survive pickling with all facts."""
         return (_rebuild, (type(self), self._facts), self.__dict__)
 
+    def set_fact(self, name: str, value: Any) -> None:
+        """Replace a fact by a better one, learned on the way to the caller."""
+        self._facts[name] = value
+        setattr(self, name, value)
+
     def problem_text(self) -> str:
         """Return what is wrong, in one sentence with the values."""
         return self.text.format(**self._facts)

@@ -131,6 +131,7 @@ class DataValueError(DatabaseError):
 
     code = "DF210"
     text = "the database refused a value: {detail}"
+    detail: str
 
 
 class AppendOnlyError(DatabaseError):

@@ -257,6 +257,8 @@ def validated_annotation(full: Any, base: Any, info: FieldInfo, *, nullable: boo
         bounds |= {"ge": max(bounds["ge"], INT_MIN)} if "ge" in bounds else {}
         bounds |= {"le": min(bounds["le"], INT_MAX)} if "le" in bounds else {}
     if bounds:
-        extra = (*extra, Constraint(**bounds))
+        # Bounds of a text are told in its own words only before other validators.
+        limit = Constraint(**bounds)
+        extra = (limit, *extra) if base is str else (*extra, limit)
     validated: Any = Annotated[full, *extra] if extra else full
     return validated | None if nullable else validated

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Mapper
 from sqlalchemy.sql import quoted_name
 from sqlalchemy.types import TypeEngine
 
-from dataflow.errors import AnnotationError
+from dataflow.errors import AnnotationError, DataValueError
 from dataflow.identifiers import uuid7
 from dataflow.models.annotations import (
     Resolved,
@@ -26,7 +26,7 @@ from dataflow.models.annotations import (
     resolve,
     validated_annotation,
 )
-from dataflow.models.columntypes import BIGINT, CurrentInstant, UtcDateTime
+from dataflow.models.columntypes import BIGINT, CurrentInstant, JsonValue, UtcDateTime
 from dataflow.models.fields import MISSING, FieldInfo
 from dataflow.models.hints import Hints
 from dataflow.models.naming import check_identifier
@@ -60,7 +60,7 @@ def _refuse_twins(model: type, fields: Mapping[str, FieldSpec], hints: Hints) ->
     """Refuse columns that differ in case alone, which not every database tells apart."""
     seen: dict[str, str] = {}
     for name, field in fields.items():
-        twin = seen.setdefault(field.column.name.lower(), name)
+        twin = seen.setdefault(str(field.column.name).casefold(), name)
         if twin != name:
             raise AnnotationError(
                 field=name,
@@ -152,7 +152,7 @@ def _field(draft: _Draft, *, alone: bool) -> FieldSpec:
             f"write {draft.name}: {getattr(resolved.base, '__name__', resolved.base)} | None",
         )
     annotation = validated_annotation(resolved.full, resolved.base, info, nullable=nullable)
-    _check_default(draft, info, annotation)
+    _check_default(draft, annotation, column_type)
     return FieldSpec(
         name=draft.name,
         annotation=annotation,
@@ -166,16 +166,19 @@ def _field(draft: _Draft, *, alone: bool) -> FieldSpec:
     )
 
 
-def _check_default(draft: _Draft, info: FieldInfo, annotation: Any) -> None:
+def _check_default(draft: _Draft, annotation: Any, kind: TypeEngine[Any]) -> None:
     """Refuse a default that the field itself would refuse; sure cases cost nothing."""
-    value = info.default
+    value = draft.info.default
     if value is MISSING or value is None or isinstance(value, bool):
         if isinstance(value, bool) and draft.resolved.base is not bool:
             raise draft.refuse(f"the default {value!r} does not fit.")
         return
     try:
         TypeAdapter(annotation).validate_python(value, strict=isinstance(value, str | int | float))
-        column_type_for(draft.resolved.base, info)
+        if isinstance(kind, JsonValue):
+            kind.encode(value)
+    except DataValueError as error:
+        raise draft.refuse(f"the default {value!r} does not fit: {error.detail}.") from None
     except ValidationError as error:
         reason = error.errors(include_url=False)[0]["msg"]
         raise draft.refuse(f"the default {value!r} does not fit: {reason}.") from None

@@ -285,10 +285,17 @@ class JsonValue(_Converted):
         return dialect.type_descriptor(JSON(none_as_null=True))
 
     def to_driver(self, dialect: Dialect) -> Convert | None:
-        adapter = self._adapter
-        if adapter is None:
-            return _json_text
-        return lambda value: _json_text(adapter.dump_python(value, mode="json"))
+        return _json_text if self._adapter is None else self.encode
+
+    def encode(self, value: Any) -> str:
+        """Return a document as text.
+
+        Raises:
+            DataValueError: If JSON cannot carry it.
+        """
+        if self._adapter is not None:
+            value = self._adapter.dump_python(value, mode="json")
+        return _json_text(value)
 
     def from_driver(self, dialect: Dialect) -> Convert | None:
         adapter = self._adapter

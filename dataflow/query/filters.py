@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import sqlalchemy as sa
-from sqlalchemy.sql.elements import Grouping
 
 from dataflow.errors import FilterError, did_you_mean
 from dataflow.models.columntypes import JsonValue
 from dataflow.models.spec import FieldSpec, ModelSpec
+from dataflow.query.grouped import Grouped
 from dataflow.query.inlist import InList
 
 __all__ = ["EMPTY", "MAX_DEPTH", "MAX_TERMS", "Filter", "Validate", "condition_for", "parse_filter"]
@@ -267,7 +267,7 @@ def _balanced(
     while len(parts) > _GROUP:
         starts = range(0, len(parts), _GROUP)
         groups = [join(neutral, *parts[start : start + _GROUP]) for start in starts]
-        parts = [Grouping(group) for group in groups]
+        parts = [Grouped(group) for group in groups]
     return join(neutral, *parts)
 
 

@@ -13,6 +13,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from dataflow.models.columntypes import Binary
+from dataflow.query.processors import bind_processor
 
 __all__ = ["InList", "ListOf", "is_binary"]
 
@@ -34,9 +35,7 @@ class ListOf(TypeDecorator[Any]):
         return dialect.type_descriptor(sa.Text())
 
     def bind_processor(self, dialect: sa.Dialect) -> Any:
-        item: Any = self.item.dialect_impl(dialect).bind_processor(dialect)
-        if isinstance(self.item, TypeDecorator):
-            item = self.item.bind_processor(dialect)
+        item = bind_processor(self.item, dialect)
         pack: Callable[[Any], Any] = list
         if dialect.name != "postgresql":
             pack = json.dumps

@@ -15,7 +15,9 @@ from dataflow.database.transaction import Level
 from dataflow.errors import DatabaseError
 from dataflow.models.spec import FieldSpec, ModelSpec
 from dataflow.query.filters import Filter
-from dataflow.records.prepared import Prepared, bind_processor
+from dataflow.query.processors import bind_processor
+from dataflow.records.faults import explain_fields, fault_field
+from dataflow.records.prepared import Prepared
 from dataflow.records.store import Store
 from dataflow.records.stream import batches
 from dataflow.records.validation import Problem
@@ -342,8 +344,8 @@ class _Inserter:
         return first + await self.insert_what_fits(rows[half:], places[half:], tally)
 
     def _problem(self, error: DatabaseError, index: int, row: Mapping[str, Any]) -> Problem:
-        found = getattr(error, "fields", None) or getattr(error, "field", None)
-        field = str(found or "record")
+        explain_fields(error, self._spec)
+        field = fault_field(error, self._spec, row)
         value = self._store.validator.shown(field, row.get(field))
         return index, field, error.problem_text(), value
 

@@ -2,54 +2,17 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
 
-from dataflow.models.columntypes import utc_of
+from dataflow.query.processors import bind_processor, result_processor
 
-__all__ = ["Prepared", "RowReader", "bind_processor", "prepare", "result_processor"]
+__all__ = ["Prepared", "RowReader", "prepare"]
 
 Convert = Callable[[Any], Any]
-_FLOAT8, _NUMERIC = 701, 1700
-
-
-def bind_processor(kind: TypeEngine[Any], dialect: sa.Dialect) -> Convert | None:
-    """Return the conversion of validated values of a type for the driver, or None."""
-    if isinstance(kind, sa.Boolean):
-        return None  # drivers take True and False as they are
-    convert: Convert | None = kind._cached_bind_processor(dialect)  # noqa: SLF001 - what SQLAlchemy itself calls
-    if isinstance(kind, sa.DateTime) and not kind.timezone:
-        return lambda value: _apply(convert, None if value is None else _naive(value))
-    return convert
-
-
-def result_processor(kind: TypeEngine[Any], dialect: sa.Dialect) -> Convert | None:
-    """Return the conversion of values of a type from the driver, or None."""
-    convert: Convert | None = kind._cached_result_processor(dialect, _wire_type(kind))  # noqa: SLF001 - what SQLAlchemy itself calls
-    if isinstance(kind, sa.DateTime):
-        return lambda value: None if value is None else utc_of(_apply(convert, value))
-    if isinstance(kind, sa.Float) and not kind.asdecimal:
-        return lambda value: None if value is None else float(_apply(convert, value))
-    return convert
-
-
-def _apply(convert: Convert | None, value: Any) -> Any:
-    return value if convert is None else convert(value)
-
-
-def _naive(value: dt.datetime) -> dt.datetime:
-    return utc_of(value).replace(tzinfo=None)
-
-
-def _wire_type(kind: TypeEngine[Any]) -> int | None:
-    """Return the type code by which SQLAlchemy tells doubles from decimals on PostgreSQL."""
-    if isinstance(kind, sa.Float):
-        return _FLOAT8
-    return _NUMERIC if isinstance(kind, sa.Numeric) else None
 
 
 class RowReader:

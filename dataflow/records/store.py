@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from dataflow.database.database import Database
 from dataflow.database.transaction import Level
 from dataflow.errors import (
+    DatabaseError,
     MultipleRecordsError,
     ParameterError,
     RecordNotFoundError,
@@ -21,6 +22,7 @@ from dataflow.errors import (
 from dataflow.models.spec import ModelSpec
 from dataflow.query.filters import Filter, parse_filter
 from dataflow.records.compiler import Compiler
+from dataflow.records.faults import explain_fields
 from dataflow.records.listing import ListRequest
 from dataflow.records.pages import Pages
 from dataflow.records.prepared import Prepared
@@ -106,10 +108,17 @@ class Store:
         record.update(self.validator.record(values))
         prepared = self.compiler.get(("create", *record), self._insert, tuple(record))
         args = prepared.args({f"v_{name}": value for name, value in record.items()})
-        rows = await self.database.fetch(prepared.sql, args, write=True)
+        rows = await self._write(prepared, args)
         if self.spec.key_is_generated and self.spec.key[0] in record:
             await self.advance_key([record])
         return prepared.reader.one(rows[0])
+
+    async def _write(self, prepared: Prepared, args: Sequence[Any]) -> Sequence[Any]:
+        try:
+            return await self.database.fetch(prepared.sql, args, write=True)
+        except DatabaseError as error:
+            explain_fields(error, self.spec)
+            raise
 
     async def advance_key(
         self, rows: Sequence[Mapping[str, Any]], level: Level | None = None
@@ -194,7 +203,7 @@ class Store:
         values = {f"v_{name}": value for name, value in record.items()}
         values |= where.parameters
         values["expected"] = expect_version
-        rows = await self.database.fetch(prepared.sql, prepared.args(values), write=True)
+        rows = await self._write(prepared, prepared.args(values))
         if rows:
             return prepared.reader.one(rows[0])
         await self._explain(
@@ -250,7 +259,7 @@ class Store:
             self._delete, where, soft, include_deleted,
         )  # fmt: skip
         values = {**where.parameters, **self.scope.deleted()}
-        rows = await self.database.fetch(prepared.sql, prepared.args(values), write=True)
+        rows = await self._write(prepared, prepared.args(values))
         if rows:
             return prepared.reader.one(rows[0])
         await self._explain(where, "Delete", include_deleted=include_deleted)
