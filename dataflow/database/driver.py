@@ -8,7 +8,7 @@ the order of the statement's columns.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import sqlalchemy as sa
@@ -18,9 +18,11 @@ from dataflow.config import DataFlowConfig
 from dataflow.database.url import Address
 from dataflow.errors import DataFlowError
 
-__all__ = ["Driver", "Isolation", "Row", "UpdatePlan", "UpsertPlan"]
+__all__ = ["Columns", "Driver", "Isolation", "Row", "Rows", "UpdatePlan", "UpsertPlan"]
 
 Row = Any
+Columns = Sequence[sa.Column[Any]]
+Rows = Iterable[tuple[Any, ...]]
 Isolation = Literal["read_committed", "repeatable_read", "serializable"]
 
 
@@ -127,39 +129,34 @@ class Driver(ABC):
     async def run_plain(self, connection: Any, sql: str) -> None:
         """Run a statement without parameters or rows, such as COMMIT."""
 
-    # Bulk: all run inside an open transaction; rows are encoded for the driver.
+    # Bulk: all run inside an open transaction; rows are encoded for the driver, and lazy.
 
     @abstractmethod
     async def insert_rows(
-        self,
-        connection: Any,
-        table: sa.Table,
-        columns: Sequence[sa.Column[Any]],
-        rows: Sequence[Sequence[Any]],
-    ) -> None:
-        """Insert rows; any conflict is an error."""
+        self, connection: Any, table: sa.Table, columns: Columns, rows: Rows, room: int
+    ) -> Sequence[int]:
+        """Insert rows as they come; any conflict is an error. Returns nothing of use."""
 
     @abstractmethod
     async def insert_generated(
-        self,
-        connection: Any,
-        table: sa.Table,
-        columns: Sequence[sa.Column[Any]],
-        rows: Sequence[Sequence[Any]],
+        self, connection: Any, table: sa.Table, columns: Columns, rows: Rows, room: int
     ) -> Sequence[int]:
-        """Insert rows without their generated key; return the keys in row order."""
+        """Insert at most `room` rows without their generated key.
+
+        Returns:
+            Keys in the order of the rows; there may be more than rows.
+        """
 
     @abstractmethod
-    async def upsert_rows(
-        self, connection: Any, plan: UpsertPlan, rows: Sequence[Sequence[Any]]
-    ) -> tuple[int, int]:
-        """Insert or update rows with distinct keys; return `(inserted, updated)`."""
+    async def upsert_rows(self, connection: Any, plan: UpsertPlan, rows: Rows) -> int:
+        """Insert or update rows; return how many are new.
+
+        Of rows with the same key the last wins, or the first if nothing is updated.
+        """
 
     @abstractmethod
-    async def update_rows(
-        self, connection: Any, plan: UpdatePlan, rows: Sequence[Sequence[Any]]
-    ) -> int:
-        """Change the records named by rows with distinct keys; return how many exist."""
+    async def update_rows(self, connection: Any, plan: UpdatePlan, rows: Rows) -> int:
+        """Change the records named by rows; return how many exist. The last row wins."""
 
     @abstractmethod
     def translate(self, error: BaseException) -> DataFlowError | None:

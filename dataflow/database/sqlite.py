@@ -7,8 +7,10 @@ import json
 import sqlite3
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
+from itertools import islice
+from operator import itemgetter
 from typing import Any, ClassVar
 
 import sqlalchemy as sa
@@ -18,14 +20,24 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool
 
-from dataflow.database.driver import Driver, Isolation, Row, UpdatePlan, UpsertPlan
+from dataflow.database.driver import (
+    Columns,
+    Driver,
+    Isolation,
+    Row,
+    Rows,
+    UpdatePlan,
+    UpsertPlan,
+)
 from dataflow.database.sqlite_errors import translate_error
 from dataflow.errors import DataFlowError
-from dataflow.models.columntypes import DECIMAL_COLLATION
+from dataflow.models.columntypes import DECIMAL_COLLATION, is_bytes
 
 __all__ = ["SqliteDriver"]
 
 _AGAIN_S = 0.02
+_PART_ROWS = 5_000
+"""Rows that one hop to the thread carries."""
 
 
 def _compare_decimals(left: str, right: str) -> int:
@@ -172,87 +184,93 @@ class SqliteDriver(Driver):
         await connection.execute_fetchall(sql)
 
     async def insert_rows(
-        self,
-        connection: Any,
-        table: sa.Table,
-        columns: Sequence[sa.Column[Any]],
-        rows: Sequence[Sequence[Any]],
-    ) -> None:
-        await self._execute_many(connection, self._insert(table, columns), rows)
+        self, connection: Any, table: sa.Table, columns: Columns, rows: Rows, room: int
+    ) -> Sequence[int]:
+        await self._insert_all(connection, table, columns, rows)
+        return ()
+
+    async def _insert_all(
+        self, connection: Any, table: sa.Table, columns: Columns, rows: Rows
+    ) -> int:
+        sql, total = self._insert(table, columns), 0
+        for part in _parts(rows):
+            await self._execute_many(connection, sql, part)
+            total += len(part)
+        return total
 
     async def insert_generated(
-        self,
-        connection: Any,
-        table: sa.Table,
-        columns: Sequence[sa.Column[Any]],
-        rows: Sequence[Sequence[Any]],
+        self, connection: Any, table: sa.Table, columns: Columns, rows: Rows, room: int
     ) -> Sequence[int]:
         # The transaction holds the write lock, so the generated keys have no gaps.
-        await self.insert_rows(connection, table, columns, rows)
+        total = await self._insert_all(connection, table, columns, rows)
         ((last,),) = await connection.execute_fetchall("SELECT last_insert_rowid()")
-        return range(last - len(rows) + 1, last + 1)
+        return range(last - total + 1, last + 1)
 
-    async def upsert_rows(
-        self, connection: Any, plan: UpsertPlan, rows: Sequence[Sequence[Any]]
-    ) -> tuple[int, int]:
+    async def upsert_rows(self, connection: Any, plan: UpsertPlan, rows: Rows) -> int:
         conflict = ", ".join(map(self._quoted, plan.conflict))
         target = f"({conflict})" if conflict else ""
         head = f"{self._insert(plan.table, plan.columns)} ON CONFLICT {target} "
-        if not plan.update:
-            return await self._execute_many(connection, head + "DO NOTHING", rows), 0
-        existing = await self._count_existing(connection, plan, rows)
+        fresh = 0
+        for part in _parts(rows):
+            if not plan.update:
+                fresh += await self._execute_many(connection, head + "DO NOTHING", part)
+                continue
+            fresh += await self._count_new(connection, plan, part)
+            await self._execute_many(connection, head + self._resolution(plan), part)
+        return fresh
+
+    def _resolution(self, plan: UpsertPlan) -> str:
         sets = [f"{self._quoted(c)} = excluded.{self._quoted(c)}" for c in plan.update]
         if plan.increment is not None:
             sets.append(f"{self._quoted(plan.increment)} = {self._quoted(plan.increment)} + 1")
         if plan.revive is not None:
             sets.append(f"{self._quoted(plan.revive)} = NULL")
-        await self._execute_many(connection, f"{head}DO UPDATE SET {', '.join(sets)}", rows)
-        return len(rows) - existing, existing
+        return f"DO UPDATE SET {', '.join(sets)}"
 
-    async def _count_existing(
-        self, connection: Any, plan: UpsertPlan, rows: Sequence[Sequence[Any]]
+    async def _count_new(
+        self, connection: Any, plan: UpsertPlan, rows: Sequence[tuple[Any, ...]]
     ) -> int:
+        """Return how many distinct keys of the rows have no record yet."""
         places = [plan.columns.index(column) for column in plan.conflict]
-        if any(isinstance(row[place], bytes) for row in rows[:1] for place in places):
-            return await self._count_one_by_one(connection, plan, rows, places)
-        match = " AND ".join(
-            f"t.{self._quoted(column)} = j.value ->> {number}"
-            for number, column in enumerate(plan.conflict)
-        )
-        keys = json.dumps([[row[place] for place in places] for row in rows])
+        keys = set(map(itemgetter(*places), rows))
         table = self._name(plan.table)
-        sql = f"SELECT count(*) FROM json_each(?) AS j CROSS JOIN {table} AS t WHERE {match}"
-        ((count,),) = await self.fetch(connection, sql, (keys,))
-        return int(count)
+        if len(places) == 1:
+            column = plan.conflict[0]
+            value = "dataflow_unhex(value)" if is_bytes(column.type) else "value"
+            plain = [key.hex() if isinstance(key, bytes) else key for key in keys]
+            match = f"{self._quoted(column)} IN (SELECT {value} FROM json_each(?))"
+            sql = f"SELECT count(*) FROM {table} WHERE {match}"
+        else:
+            plain = [[k.hex() if isinstance(k, bytes) else k for k in key] for key in keys]
+            match = " AND ".join(
+                f"t.{self._quoted(column)} = "
+                + (
+                    f"dataflow_unhex(j.value ->> {n})"
+                    if is_bytes(column.type)
+                    else f"j.value ->> {n}"
+                )
+                for n, column in enumerate(plan.conflict)
+            )
+            sql = f"SELECT count(*) FROM json_each(?) AS j CROSS JOIN {table} AS t WHERE {match}"
+        ((existing,),) = await self.fetch(connection, sql, (json.dumps(plain),))
+        return len(keys) - int(existing)
 
-    async def _count_one_by_one(
-        self,
-        connection: Any,
-        plan: UpsertPlan,
-        rows: Sequence[Sequence[Any]],
-        places: Sequence[int],
-    ) -> int:
-        match = " AND ".join(f"{self._quoted(column)} = ?" for column in plan.conflict)
-        sql = f"SELECT count(*) FROM {self._name(plan.table)} WHERE {match}"
-        total = 0
-        for row in rows:
-            ((count,),) = await self.fetch(connection, sql, [row[place] for place in places])
-            total += count
-        return total
-
-    async def update_rows(
-        self, connection: Any, plan: UpdatePlan, rows: Sequence[Sequence[Any]]
-    ) -> int:
+    async def update_rows(self, connection: Any, plan: UpdatePlan, rows: Rows) -> int:
         sets = [f"{self._quoted(column)} = ?" for column in plan.changed]
         if plan.increment is not None:
             sets.append(f"{self._quoted(plan.increment)} = {self._quoted(plan.increment)} + 1")
         match = " AND ".join(f"{self._quoted(column)} = ?" for column in plan.key)
         if plan.live is not None:
             match += f" AND {self._quoted(plan.live)} IS NULL"
-        order = [plan.columns.index(column) for column in (*plan.changed, *plan.key)]
-        moved = [tuple(row[place] for place in order) for row in rows]
         sql = f"UPDATE {self._name(plan.table)} SET {', '.join(sets)} WHERE {match}"
-        return await self._execute_many(connection, sql, moved)
+        key = itemgetter(*(plan.columns.index(column) for column in plan.key))
+        order = [plan.columns.index(column) for column in (*plan.changed, *plan.key)]
+        move, total = itemgetter(*order), 0
+        for part in _parts(rows):
+            latest = {key(row): row for row in part}
+            moved = [move(row) for row in latest.values()]
+            total += await self._execute_many(connection, sql, moved)
+        return total
 
     def _insert(self, table: sa.Table, columns: Sequence[sa.Column[Any]]) -> str:
         if not columns:
@@ -276,6 +294,12 @@ class SqliteDriver(Driver):
     async def close(self) -> None:
         if self._keeper is not None:
             self._keeper.close()
+
+
+def _parts(rows: Rows) -> Iterator[list[tuple[Any, ...]]]:
+    iterator = iter(rows)
+    while part := list(islice(iterator, _PART_ROWS)):
+        yield part
 
 
 def _alive(connection: Any) -> bool:

@@ -40,6 +40,7 @@ __all__ = [
     "BIGINT",
     "DECIMAL_COLLATION",
     "Binary",
+    "Converted",
     "CurrentInstant",
     "EnumValue",
     "ExactDecimal",
@@ -47,6 +48,7 @@ __all__ = [
     "JsonValue",
     "Microseconds",
     "UtcDateTime",
+    "is_bytes",
     "utc_of",
 ]
 
@@ -64,7 +66,7 @@ def utc_of(value: dt.datetime) -> dt.datetime:
     return value.astimezone(dt.UTC)
 
 
-class _Converted(TypeDecorator[Any]):
+class Converted(TypeDecorator[Any]):
     """A decorator whose two conversions are plain functions of the dialect.
 
     The processors are the functions themselves, without a wrapper per call.
@@ -105,7 +107,7 @@ def _quoted_text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
-class Binary(_Converted):
+class Binary(Converted):
     """Bytes."""
 
     impl = LargeBinary
@@ -120,6 +122,11 @@ class Binary(_Converted):
         if dialect.name == "sqlite":
             return lambda value: f"X'{value.hex()}'"
         return lambda value: f"'\\x{value.hex()}'"
+
+
+def is_bytes(kind: TypeEngine[Any]) -> bool:
+    """Whether a column holds bytes."""
+    return isinstance(kind, LargeBinary | Binary)
 
 
 class CurrentInstant(FunctionElement[Any]):
@@ -139,7 +146,7 @@ def _compile_instant_text(*_arguments: Any, **_options: Any) -> str:
     return "(strftime('%Y-%m-%d %H:%M:%f', 'now') || '000+00:00')"
 
 
-class UtcDateTime(_Converted):
+class UtcDateTime(Converted):
     """An instant: stored in UTC, aware when read.
 
     PostgreSQL: `timestamptz`. SQLite: ISO text of fixed width with `+00:00`, which
@@ -169,7 +176,7 @@ def _instant_of_text(value: str) -> dt.datetime:
     return instant if instant.tzinfo is not None else instant.replace(tzinfo=dt.UTC)
 
 
-class ExactFloat(_Converted):
+class ExactFloat(Converted):
     """A double. SQLite hands whole values back as integers from RETURNING."""
 
     impl = Double
@@ -181,7 +188,7 @@ class ExactFloat(_Converted):
         return float if dialect.name == "sqlite" else None
 
 
-class ExactDecimal(_Converted):
+class ExactDecimal(Converted):
     """A Decimal without rounding.
 
     PostgreSQL: `numeric`. SQLite: text with a collation that compares by value,
@@ -216,7 +223,7 @@ def _decimal_of(value: object) -> Decimal:
     return Decimal(value if isinstance(value, str | int) else repr(value))
 
 
-class Microseconds(_Converted):
+class Microseconds(Converted):
     """A timedelta. PostgreSQL: `interval`. SQLite: whole microseconds."""
 
     impl = Interval
@@ -241,7 +248,7 @@ def _timedelta_of(value: int) -> dt.timedelta:
     return dt.timedelta(microseconds=value)
 
 
-class EnumValue(_Converted):
+class EnumValue(Converted):
     """An Enum member, stored as its value (text or whole number)."""
 
     impl = Text
@@ -262,7 +269,7 @@ class EnumValue(_Converted):
         return self.members
 
 
-class JsonValue(_Converted):
+class JsonValue(Converted):
     """A JSON document; JSONB on PostgreSQL, text on SQLite.
 
     Args:

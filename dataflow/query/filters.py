@@ -27,10 +27,14 @@ Shape = tuple[Any, ...]
 
 
 class Validate(Protocol):
-    """Checks a value against a field and returns it in the declared type."""
+    """Checks values against a field and returns them in the declared type."""
 
-    def __call__(self, field: FieldSpec, value: Any) -> Any:
+    def value(self, field: FieldSpec, value: Any) -> Any:
         """Raise RecordValidationError when the value does not fit."""
+
+    def values(self, field: FieldSpec, values: list[Any]) -> list[Any]:
+        """Do the same for many values in one call."""
+        ...
 
 
 class Filter(NamedTuple):
@@ -133,7 +137,7 @@ class _Parser:
         return _OPERATORS[operator](self, operator, field, value)
 
     def value(self, field: FieldSpec, value: Any) -> None:
-        self.values.append(self.validate(field, value))
+        self.values.append(self.validate.value(field, value))
 
     def many(self, operator: str, field: FieldSpec, values: Any) -> list[Any]:
         if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
@@ -158,7 +162,8 @@ def _comparison(parser: _Parser, operator: str, field: FieldSpec, value: Any) ->
 
 def _membership(parser: _Parser, operator: str, field: FieldSpec, value: Any) -> Shape:
     values = parser.many(operator, field, value)
-    present = [parser.validate(field, item) for item in values if item is not None]
+    present = [item for item in values if item is not None]
+    present = parser.validate.values(field, present)
     has_null = len(present) < len(values)
     parser.values.append(present)
     inner: Shape = ("in", field.name)
@@ -207,7 +212,7 @@ def parse_filter(spec: ModelSpec, filter: Any, validate: Validate, at: str | Non
     Args:
         spec: The model.
         filter: `{"age": {"$gt": 18}, "name": "Ada"}`; None and `{}` match everything.
-        validate: Checks one value against its field.
+        validate: Checks values against their field.
         at: The caller's place, for errors.
 
     Raises:

@@ -12,10 +12,10 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from dataflow.models.columntypes import Binary
+from dataflow.models.columntypes import is_bytes
 from dataflow.query.processors import bind_processor
 
-__all__ = ["InList", "ListOf", "is_binary"]
+__all__ = ["InList", "ListOf"]
 
 
 class ListOf(TypeDecorator[Any]):
@@ -39,15 +39,10 @@ class ListOf(TypeDecorator[Any]):
         pack: Callable[[Any], Any] = list
         if dialect.name != "postgresql":
             pack = json.dumps
-            item = bytes.hex if is_binary(self.item) else item
+            item = bytes.hex if is_bytes(self.item) else item
         if item is None:
             return lambda values: pack(list(values))
         return lambda values: pack([item(value) for value in values])
-
-
-def is_binary(kind: TypeEngine[Any]) -> bool:
-    """Whether a column holds bytes."""
-    return isinstance(kind, sa.LargeBinary | Binary)
 
 
 class InList(sa.ColumnElement[bool]):
@@ -67,7 +62,7 @@ def _compile_json(element: InList, compiler: SQLCompiler, **options: Any) -> str
     column = compiler.process(element.column, **options)
     values = compiler.process(element.values, **options)
     # JSON carries no bytes; the SQLite driver brings the function that restores them.
-    value = "dataflow_unhex(value)" if is_binary(element.column.type) else "value"
+    value = "dataflow_unhex(value)" if is_bytes(element.column.type) else "value"
     return f"{column} IN (SELECT {value} FROM json_each({values}))"
 
 

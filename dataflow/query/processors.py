@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
 
-from dataflow.models.columntypes import utc_of
+from dataflow.models.columntypes import Converted, utc_of
 
 __all__ = ["Convert", "bind_processor", "result_processor"]
 
@@ -28,12 +28,16 @@ def bind_processor(kind: TypeEngine[Any], dialect: sa.Dialect) -> Convert | None
 
 
 def result_processor(kind: TypeEngine[Any], dialect: sa.Dialect) -> Convert | None:
-    """Return the conversion of values of a type from the driver, or None."""
+    """Return the conversion of a value that is not None from the driver, or None."""
+    if isinstance(kind, Converted):
+        return kind.from_driver(dialect)
     convert: Convert | None = kind._cached_result_processor(dialect, _wire_type(kind))  # noqa: SLF001 - what SQLAlchemy itself calls
+    if isinstance(kind, sa.Boolean):
+        return None if dialect.supports_native_boolean else bool
     if isinstance(kind, sa.DateTime):
-        return lambda value: None if value is None else utc_of(_apply(convert, value))
+        return lambda value: utc_of(_apply(convert, value))
     if isinstance(kind, sa.Float) and not kind.asdecimal:
-        return lambda value: None if value is None else float(_apply(convert, value))
+        return lambda value: float(_apply(convert, value))
     return convert
 
 

@@ -1,31 +1,33 @@
-"""Bulk verbs: streamed in batches, one transaction, set-based on the database."""
+"""Bulk verbs: streamed, one transaction, set-based on the database."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence, Sized
+from itertools import chain
 from operator import itemgetter
 from typing import Any, Literal
-
-import sqlalchemy as sa
 
 from dataflow.database.database import Database
 from dataflow.database.driver import Driver, UpdatePlan, UpsertPlan
 from dataflow.database.transaction import Level
-from dataflow.errors import DatabaseError
-from dataflow.models.spec import FieldSpec, ModelSpec
+from dataflow.models.spec import ModelSpec
 from dataflow.query.filters import Filter
-from dataflow.query.processors import bind_processor
-from dataflow.records.faults import explain_fields, fault_field
+from dataflow.records.collect import Collector, Tally
+from dataflow.records.encoding import (
+    Encoder,
+    Names,
+    Row,
+    key_values,
+    merge_rows,
+    positions_by_shape,
+)
 from dataflow.records.prepared import Prepared
+from dataflow.records.segments import BATCHES, Group, Segment, Shape, segments
 from dataflow.records.store import Store
 from dataflow.records.stream import batches
 from dataflow.records.validation import Problem
 
 __all__ = ["Bulk"]
-
-Names = tuple[str, ...]
-Rows = list[tuple[Any, ...]]
 
 
 class Bulk:
@@ -38,6 +40,8 @@ class Bulk:
         self._database: Database = store.database
         self._driver: Driver = store.database.driver
 
+    # ----------------------------------------------------------------- create
+
     async def create(
         self,
         data: Any,
@@ -49,62 +53,117 @@ class Bulk:
     ) -> dict[str, Any]:
         """Insert records; see the BulkCreate node for inputs and output."""
         await self._store.ready()
-        tally = _Tally()
-        kept: list[Any] = []
-        async with self._database.transaction() as transaction:
-            async for offset, rows in self._batches(data, batch_size):
-                valid, positions = self._checked(rows, offset, tally, collect=on_error == "collect")
-                writer = _Inserter(
-                    self, transaction, skip=on_conflict == "skip", ids=returning is not None
-                )
-                if on_error == "collect":
-                    places = [offset + position for position in positions]
-                    kept += await writer.insert_what_fits(valid, places, tally)
-                else:
-                    kept += await writer.insert(valid, tally)
+        size, tally = batch_size or self._database.config.batch_size, Tally()
+        skip, ids = on_conflict == "skip", returning is not None
+        async with self._database.transaction() as level:
+            if on_error == "collect":
+                collector = Collector(self._store, level, tally, skip=skip, ids=ids)
+                async for offset, rows in _numbered(data, size):
+                    await collector.insert(rows, offset)
+            else:
+                # Keys are reserved ahead only for as many rows as are known to come.
+                most = BATCHES if not ids or isinstance(data, Sized) else 1
+                async for segment in segments(data, size, self._check_new, most=most):
+                    await self._insert(level, segment, tally, skip=skip, ids=ids, room=most * size)
             if returning == "records":
-                kept = await self._records(kept)
-        tally.rejected.sort(key=lambda problem: problem[0] or 0)
-        return tally.created(returning, kept)
+                tally.kept = await self._records(tally.kept)
+        return tally.result(returning)
+
+    def _check_new(self, rows: list[Any], offset: int) -> Iterator[Group]:
+        """Validate a batch of new records and group it by shape."""
+        valid, _, problems = self._store.validator.records(rows, offset)
+        if problems:
+            raise self._store.validator.refuse(problems)
+        for names, positions in positions_by_shape(valid).items():
+            whole = len(positions) == len(valid)
+            group = valid if whole else [valid[position] for position in positions]
+            places = (
+                range(offset, offset + len(valid)) if whole else [offset + p for p in positions]
+            )
+            yield Group(Shape(names, ()), group, places)
+
+    async def _insert(
+        self, level: Level, segment: Segment, tally: Tally, *, skip: bool, ids: bool, room: int
+    ) -> None:
+        spec, names = self._spec, segment.shape.names
+        encoder = self._encoder(names, self._store.scope.created())
+        feed = _Feed(segment.groups, encoder, self._given_key(names), keys=spec.key if ids else ())
+        generated = ids and spec.key_is_generated and spec.key[0] not in names
+        if skip and encoder.columns:
+            plan = UpsertPlan(spec.table, encoder.columns, (), ())
+            inserted = await level.run(self._driver.upsert_rows, plan, feed.rows())
+            tally.count(feed.count, inserted)
+            return
+        call = self._driver.insert_generated if generated else self._driver.insert_rows
+        found = await level.run(call, spec.table, encoder.columns, feed.rows(), room)
+        tally.count(feed.count, feed.count)
+        if ids:
+            keys = list(found[: feed.count]) if generated else feed.kept
+            tally.keep(feed.places, keys)
+        if feed.highest is not None:
+            await self._store.advance_key(feed.highest, level)
+
+    def _encoder(self, names: Names, maintained: Mapping[str, Any]) -> Encoder:
+        constants = {name: value for name, value in maintained.items() if name not in names}
+        return Encoder(self._spec, self._driver.dialect, names, constants)
+
+    def _given_key(self, names: Names) -> str | None:
+        """Return the generated key's name if the rows bring their own keys."""
+        key = self._spec.key[0]
+        return key if self._spec.key_is_generated and key in names else None
+
+    async def _records(self, keys: Sequence[Any]) -> list[Row]:
+        """Read inserted records back, in the order of their keys."""
+        (name,) = self._spec.key
+        found: dict[Any, Row] = {}
+        for start in range(0, len(keys), 10_000):
+            where = self._store.where({name: {"$in": list(keys[start : start + 10_000])}})
+            found |= {record[name]: record for record in await self._store.all(where)}
+        return [found[key] for key in keys]
+
+    # ----------------------------------------------------------------- update
 
     async def update_rows(self, data: Any, *, batch_size: int | None = None) -> dict[str, Any]:
         """Change records, each named by its key in its own row."""
         self._store.scope.refuse_change("BulkUpdate")
         await self._store.ready()
-        processed = updated = 0
-        async with self._database.transaction() as transaction:
-            async for offset, rows in self._batches(data, batch_size):
-                processed += len(rows)
-                valid = self._changes(rows, offset)
-                for names, group in _grouped(valid).items():
-                    updated += await self._update_group(transaction, names, group)
+        size, processed, updated = batch_size or self._database.config.batch_size, 0, 0
+        async with self._database.transaction() as level:
+            async for segment in segments(data, size, self._check_changes):
+                encoder = self._encoder(segment.shape.names, self._store.scope.updated())
+                feed = _Feed(segment.groups, encoder)
+                plan = UpdatePlan(
+                    self._spec.table,
+                    encoder.columns,
+                    tuple(self._spec.fields[name].column for name in self._spec.key),
+                    self._store.scope.version,
+                    self._store.scope.live,
+                )
+                if plan.changed:
+                    updated += await level.run(self._driver.update_rows, plan, feed.rows())
+                else:
+                    feed.drain()
+                processed += feed.count
         return {"processed": processed, "updated": updated, "success": True}
 
-    def _changes(self, rows: Sequence[Any], offset: int) -> list[dict[str, Any]]:
+    def _check_changes(self, rows: list[Any], offset: int) -> Iterator[Group]:
+        """Validate a batch of changes and group it by shape."""
         valid, _, problems = self._store.validator.records(rows, offset, update=True)
-        key = self._spec.key
-        for index, row in enumerate(valid if not problems else []):
-            missing = [name for name in key if row.get(name) is None]
-            problems += [(offset + index, name, "the key is required", None) for name in missing]
+        problems = problems or self._missing(valid, self._spec.key, offset, "the key is required")
         if problems:
             raise self._store.validator.refuse(problems)
-        return _merged(valid, key)[0]
+        shapes = [tuple(row) for row in valid]
+        yield from _grouped(valid, shapes, shapes, self._spec.key, offset)
 
-    async def _update_group(
-        self, transaction: Level, names: Names, rows: list[dict[str, Any]]
-    ) -> int:
-        constants = {k: v for k, v in self._store.scope.updated().items() if k not in names}
-        encoder = _Encoder(self._spec, self._driver, names, constants)
-        plan = UpdatePlan(
-            self._spec.table,
-            encoder.columns,
-            tuple(self._spec.fields[name].column for name in self._spec.key),
-            self._store.scope.version,
-            self._store.scope.live,
-        )
-        if not plan.changed:
-            return 0
-        return await transaction.run(self._driver.update_rows, plan, encoder.rows(rows))
+    def _missing(
+        self, rows: Sequence[Row], names: Names, offset: int, reason: str
+    ) -> list[Problem]:
+        return [
+            (offset + index, name, reason, None)
+            for index, row in enumerate(rows)
+            for name in names
+            if row.get(name) is None
+        ]
 
     async def update_where(
         self, where: Filter, changes: Mapping[str, Any], *, include_deleted: bool = False
@@ -127,6 +186,8 @@ class Bulk:
         count = await self._database.execute(prepared.sql, prepared.args(values))
         return {"processed": count, "updated": count, "success": True}
 
+    # ----------------------------------------------------------------- delete
+
     async def delete_where(
         self, where: Filter, *, hard: bool = False, include_deleted: bool = False
     ) -> dict[str, Any]:
@@ -145,6 +206,8 @@ class Bulk:
         count = await self._database.execute(prepared.sql, prepared.args(values))
         return {"processed": count, "deleted": count, "success": True}
 
+    # ----------------------------------------------------------------- upsert
+
     async def upsert(
         self,
         data: Any,
@@ -155,283 +218,125 @@ class Bulk:
         batch_size: int | None = None,
     ) -> dict[str, Any]:
         """Insert records, or change those that exist."""
-        if on_conflict == "update":
+        ignore, key = on_conflict == "ignore", conflict_on or self._spec.key
+        if not ignore:
             self._store.scope.refuse_change("BulkUpsert")
         await self._store.ready()
-        key = conflict_on or self._spec.key
-        counts = {"processed": 0, "inserted": 0, "updated": 0, "skipped": 0}
-        async with self._database.transaction() as transaction:
-            async for offset, rows in self._batches(data, batch_size):
-                counts["processed"] += len(rows)
-                groups, repeated = self._upsert_groups(
-                    rows, offset, key, keep_first=on_conflict == "ignore"
-                )
-                counts["updated" if on_conflict == "update" else "skipped"] += repeated
-                for given, group in groups.items():
-                    chosen = () if on_conflict == "ignore" else update_fields or given
-                    inserted, updated = await self._upsert_group(transaction, key, chosen, group)
-                    counts["inserted"] += inserted
-                    counts["updated"] += updated
-                    counts["skipped"] += len(group) - inserted - updated
-        return {**counts, "success": True}
+        size, processed, inserted = batch_size or self._database.config.batch_size, 0, 0
 
-    def _upsert_groups(
-        self, rows: Sequence[Any], offset: int, key: Names, *, keep_first: bool
-    ) -> tuple[dict[Names, list[dict[str, Any]]], int]:
+        def check(rows: list[Any], offset: int) -> Iterable[Group]:
+            return self._check_upsert(rows, offset, key, ignore=ignore)
+
+        async with self._database.transaction() as level:
+            async for segment in segments(data, size, check):
+                names, given = segment.shape
+                encoder = self._encoder(names, self._store.scope.created())
+                feed = _Feed(segment.groups, encoder, self._given_key(names))
+                chosen = () if ignore else update_fields or given
+                plan = self._upsert_plan(encoder, key, chosen)
+                inserted += await level.run(self._driver.upsert_rows, plan, feed.rows())
+                processed += feed.covered
+                if feed.highest is not None:
+                    await self._store.advance_key(feed.highest, level)
+        rest = processed - inserted
+        changed, skipped = (0, rest) if ignore else (rest, 0)
+        return {
+            "processed": processed, "inserted": inserted, "updated": changed,
+            "skipped": skipped, "success": True,
+        }  # fmt: skip
+
+    def _upsert_plan(self, encoder: Encoder, key: Names, chosen: Names) -> UpsertPlan:
+        scope, fields = self._store.scope, self._spec.fields
+        changed = [name for name in (*chosen, *scope.updated()) if name not in key]
+        return UpsertPlan(
+            self._spec.table,
+            encoder.columns,
+            tuple(fields[name].column for name in key),
+            tuple(fields[name].column for name in dict.fromkeys(changed)) if chosen else (),
+            scope.version,
+            scope.live,
+        )
+
+    def _check_upsert(
+        self, rows: list[Any], offset: int, key: Names, *, ignore: bool
+    ) -> Iterator[Group]:
+        """Validate a batch and group it by the fields that were given."""
         valid, _, problems = self._store.validator.records(rows, offset)
-        if not problems:
-            problems = [
-                (offset + index, name, "the field that decides conflicts is required", None)
-                for index, row in enumerate(valid)
-                for name in key
-                if row.get(name) is None
-            ]
+        reason = "the field that decides conflicts is required"
+        problems = problems or self._missing(valid, key, offset, reason)
         if problems:
             raise self._store.validator.refuse(problems)
         given = [tuple(row) for row in rows]
-        merged, names = _merged(valid, key, given, keep_first=keep_first)
-        groups: dict[Names, list[dict[str, Any]]] = defaultdict(list)
-        for row, shape in zip(merged, names, strict=True):
-            groups[shape].append(row)
-        return groups, len(valid) - len(merged)
-
-    async def _upsert_group(
-        self,
-        transaction: Level,
-        key: Names,
-        chosen: Names,
-        rows: list[dict[str, Any]],
-    ) -> tuple[int, int]:
-        inserted = updated = 0
-        scope, fields = self._store.scope, self._spec.fields
-        for names, group in _grouped(rows).items():
-            constants = {k: v for k, v in scope.created().items() if k not in names}
-            encoder = _Encoder(self._spec, self._driver, names, constants)
-            changed = [name for name in (*chosen, *scope.updated()) if name not in key]
-            plan = UpsertPlan(
-                self._spec.table,
-                encoder.columns,
-                tuple(fields[name].column for name in key),
-                tuple(fields[name].column for name in dict.fromkeys(changed)) if chosen else (),
-                scope.version,
-                scope.live,
-            )
-            new, old = await transaction.run(self._driver.upsert_rows, plan, encoder.rows(group))
-            inserted, updated = inserted + new, updated + old
-            if new and self._spec.key_is_generated and self._spec.key[0] in names:
-                await self._store.advance_key(group, transaction)
-        return inserted, updated
-
-    async def _batches(
-        self, data: Any, batch_size: int | None
-    ) -> AsyncIterator[tuple[int, list[Any]]]:
-        offset = 0
-        async for rows in batches(data, batch_size or self._database.config.batch_size):
-            yield offset, rows
-            offset += len(rows)
-
-    def _checked(
-        self, rows: Sequence[Any], offset: int, tally: _Tally, *, collect: bool
-    ) -> tuple[list[dict[str, Any]], list[int]]:
-        tally.processed += len(rows)
-        valid, positions, problems = self._store.validator.records(rows, offset)
-        if problems and not collect:
-            raise self._store.validator.refuse(problems)
-        tally.reject(problems)
-        return valid, positions
-
-    async def _records(self, keys: Sequence[Any]) -> list[dict[str, Any]]:
-        """Read inserted records back, in the order of their keys."""
-        (name,) = self._spec.key
-        found: dict[Any, dict[str, Any]] = {}
-        for start in range(0, len(keys), 10_000):
-            where = self._store.where({name: {"$in": list(keys[start : start + 10_000])}})
-            records = await self._store.all(where)
-            found |= {record[name]: record for record in records}
-        return [found[key] for key in keys]
+        names = [tuple(row) for row in valid]
+        yield from _grouped(valid, names, given, key, offset, keep_first=ignore)
 
 
-class _Tally:
-    """Counts of a bulk create."""
-
-    def __init__(self) -> None:
-        self.processed = self.inserted = self.skipped = 0
-        self.rejected: list[Problem] = []
-
-    def reject(self, problems: Iterable[Problem]) -> None:
-        self.rejected += problems
-
-    def created(self, returning: str | None, kept: list[Any]) -> dict[str, Any]:
-        result: dict[str, Any] = {
-            "processed": self.processed,
-            "inserted": self.inserted,
-            "skipped": self.skipped,
-            "rejected": [
-                {"index": index, "field": field, "reason": reason, "value": value}
-                for index, field, reason, value in self.rejected
-            ],
-            "success": True,
-        }
-        if returning is not None:
-            result[returning] = kept
-        return result
-
-
-class _Inserter:
-    """Inserts the rows of a batch, grouped by the fields they have."""
-
-    def __init__(self, bulk: Bulk, transaction: Level, *, skip: bool, ids: bool) -> None:
-        self._bulk = bulk
-        self._store = bulk._store  # noqa: SLF001 - a part of Bulk
-        self._spec = bulk._spec  # noqa: SLF001 - likewise
-        self._driver = bulk._driver  # noqa: SLF001 - likewise
-        self._transaction = transaction
-        self._skip = skip
-        self._ids = ids
-
-    def _within(self, level: Level) -> _Inserter:
-        return _Inserter(self._bulk, level, skip=self._skip, ids=self._ids)
-
-    async def insert(self, rows: list[dict[str, Any]], tally: _Tally) -> list[Any]:
-        """Insert all rows or raise; return their keys in order when asked for."""
-        keys: dict[int, Any] = {}
-        for names, positions in _positions(rows).items():
-            group = [rows[position] for position in positions]
-            found = await self._insert_group(names, group, tally)
-            if self._ids:
-                keys |= dict(zip(positions, found, strict=True))
-        return [keys[position] for position in sorted(keys)]
-
-    async def _insert_group(
-        self, names: Names, rows: list[dict[str, Any]], tally: _Tally
-    ) -> Sequence[Any]:
-        spec = self._spec
-        constants = {k: v for k, v in self._store.scope.created().items() if k not in names}
-        encoder = _Encoder(spec, self._driver, names, constants)
-        encoded = encoder.rows(rows)
-        run = self._transaction.run
-        if self._skip and encoder.columns:
-            plan = UpsertPlan(spec.table, encoder.columns, (), ())
-            inserted, _ = await run(self._driver.upsert_rows, plan, encoded)
-            tally.inserted += inserted
-            tally.skipped += len(rows) - inserted
-            return []
-        tally.inserted += len(rows)
-        if self._ids and spec.key_is_generated and spec.key[0] not in names:
-            return await run(self._driver.insert_generated, spec.table, encoder.columns, encoded)
-        await run(self._driver.insert_rows, spec.table, encoder.columns, encoded)
-        if spec.key_is_generated and spec.key[0] in names:
-            await self._store.advance_key(rows, self._transaction)
-        return _keys_of(rows, spec.key) if self._ids else []
-
-    async def insert_what_fits(
-        self, rows: list[dict[str, Any]], places: Sequence[int], tally: _Tally
-    ) -> list[Any]:
-        """Insert rows, halving a failing batch until the rows at fault stand alone."""
-        if not rows:
-            return []
-        before = tally.inserted, tally.skipped
-        try:
-            async with self._transaction.savepoint() as level:
-                return await self._within(level).insert(rows, tally)
-        except DatabaseError as error:
-            tally.inserted, tally.skipped = before
-            if len(rows) == 1:
-                tally.reject([self._problem(error, places[0], rows[0])])
-                return []
-        half = len(rows) // 2
-        first = await self.insert_what_fits(rows[:half], places[:half], tally)
-        return first + await self.insert_what_fits(rows[half:], places[half:], tally)
-
-    def _problem(self, error: DatabaseError, index: int, row: Mapping[str, Any]) -> Problem:
-        explain_fields(error, self._spec)
-        field = fault_field(error, self._spec, row)
-        value = self._store.validator.shown(field, row.get(field))
-        return index, field, error.problem_text(), value
-
-
-class _Encoder:
-    """Turns validated rows of one shape into the driver's tuples."""
+class _Feed:
+    """Encodes a segment's groups as the driver asks for them, and keeps count."""
 
     def __init__(
-        self, spec: ModelSpec, driver: Driver, names: Names, constants: Mapping[str, Any]
+        self,
+        groups: Iterable[Group],
+        encoder: Encoder,
+        given_key: str | None = None,
+        keys: Names = (),
     ) -> None:
-        fields: list[FieldSpec] = [spec.fields[name] for name in (*names, *constants)]
-        self.columns: tuple[sa.Column[Any], ...] = tuple(field.column for field in fields)
-        converts = [bind_processor(field.column.type, driver.dialect) for field in fields]
-        self._names = names
-        self._tail = tuple(
-            value if convert is None else convert(value)
-            for value, convert in zip(constants.values(), converts[len(names) :], strict=True)
-        )
-        self._converts = [(n, c) for n, c in enumerate(converts[: len(names)]) if c is not None]
+        self._groups = groups
+        self._encoder = encoder
+        self._given_key = given_key
+        self._keys = keys
+        self.count = 0
+        self.covered = 0
+        self.highest: int | None = None
+        self.places: list[Sequence[int]] = []
+        self.kept: list[Any] = []
 
-    def rows(self, rows: Sequence[Mapping[str, Any]]) -> Rows:
-        """Return a tuple per row, in the order of `columns`."""
-        if not self._names:
-            return [self._tail for _ in rows]
-        get, tail = itemgetter(*self._names), self._tail
-        if len(self._names) == 1:
-            plain: Rows = [(get(row), *tail) for row in rows]
-        else:
-            plain = [get(row) + tail for row in rows]
-        if not self._converts:
-            return plain
-        return [self._converted(row) for row in plain]
+    def rows(self) -> Iterator[tuple[Any, ...]]:
+        return chain.from_iterable(map(self._encode, self._groups))
 
-    def _converted(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
-        values = list(row)
-        for place, convert in self._converts:
-            values[place] = convert(values[place])
-        return tuple(values)
+    def drain(self) -> None:
+        for group in self._groups:
+            self.count += len(group.rows)
 
-
-def _positions(rows: Sequence[Mapping[str, Any]]) -> dict[Names, Sequence[int]]:
-    """Group the positions of rows by the fields they have."""
-    shapes = {tuple(row) for row in rows}
-    if len(shapes) == 1:
-        return {shapes.pop(): range(len(rows))}
-    groups: dict[Names, list[int]] = defaultdict(list)
-    for position, row in enumerate(rows):
-        groups[tuple(row)].append(position)
-    return dict(groups)
+    def _encode(self, group: Group) -> list[tuple[Any, ...]]:
+        rows = group.rows
+        self.count += len(rows)
+        self.covered += len(group.places)
+        if self._given_key is not None:
+            highest = max(map(itemgetter(self._given_key), rows))
+            self.highest = highest if self.highest is None else max(highest, self.highest)
+        if self._keys:
+            self.places.append(group.places)
+            self.kept += key_values(rows, self._keys) if self._keys[0] in rows[0] else []
+        return self._encoder.encode(rows)
 
 
-def _grouped(rows: Sequence[dict[str, Any]]) -> dict[Names, list[dict[str, Any]]]:
-    return {
-        names: [rows[position] for position in positions]
-        for names, positions in _positions(rows).items()
-    }
-
-
-def _keys_of(rows: Sequence[Mapping[str, Any]], key: Names) -> list[Any]:
-    if len(key) == 1:
-        return [row[key[0]] for row in rows]
-    return [{name: row[name] for name in key} for row in rows]
-
-
-def _merged(
-    rows: list[dict[str, Any]],
+def _grouped(
+    rows: list[Row],
+    names: list[Names],
+    given: list[Names],
     key: Names,
-    given: Sequence[Names] | None = None,
+    offset: int,
     *,
     keep_first: bool = False,
-) -> tuple[list[dict[str, Any]], list[Names]]:
-    """Join rows with the same key, as if they were applied one after the other."""
-    shapes = list(given) if given is not None else [tuple(row) for row in rows]
-    get = itemgetter(*key)
-    keys = [get(row) for row in rows]
-    if len(set(keys)) == len(rows):
-        return rows, shapes
-    places: dict[Any, int] = {}
-    merged: list[dict[str, Any]] = []
-    names: list[Names] = []
-    for value, row, shape in zip(keys, rows, shapes, strict=True):
-        place = places.setdefault(value, len(merged))
-        if place == len(merged):
-            merged.append(row)
-            names.append(shape)
-        elif not keep_first:
-            merged[place] = {**merged[place], **{name: row[name] for name in shape}}
-            names[place] = tuple(dict.fromkeys((*names[place], *shape)))
-    return merged, names
+) -> Iterator[Group]:
+    """Group a batch by shape; the driver resolves equal keys within one group."""
+    shapes = set(zip(names, given, strict=True))
+    if len(shapes) == 1:
+        yield Group(Shape(*shapes.pop()), rows, range(offset, offset + len(rows)))
+        return
+    merged, merged_given = merge_rows(rows, key, given, keep_first=keep_first)
+    groups: dict[Shape, list[Row]] = {}
+    for row, names_given in zip(merged, merged_given, strict=True):
+        groups.setdefault(Shape(tuple(row), names_given), []).append(row)
+    repeated = len(rows) - len(merged)
+    for shape, group in groups.items():
+        yield Group(shape, group, range(len(group) + repeated))
+        repeated = 0
+
+
+async def _numbered(data: Any, size: int) -> AsyncIterator[tuple[int, list[Any]]]:
+    offset = 0
+    async for rows in batches(data, size):
+        yield offset, rows
+        offset += len(rows)

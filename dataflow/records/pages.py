@@ -9,10 +9,10 @@ import sqlalchemy as sa
 from pydantic_core import to_jsonable_python
 
 from dataflow.database.database import Database
+from dataflow.models.columntypes import is_bytes
 from dataflow.models.spec import ModelSpec
 from dataflow.query.cursor import condition_after, decode_cursor, encode_cursor
 from dataflow.query.filters import Filter
-from dataflow.query.inlist import is_binary
 from dataflow.query.sort import Sort, order_for, total_order
 from dataflow.records.compiler import Compiler
 from dataflow.records.listing import ListRequest
@@ -113,7 +113,7 @@ class Pages:
         place = decode_cursor(self._secret, scope, request.after, len(sort))
         for number, ((name, _), value) in enumerate(zip(sort, place, strict=True)):
             field = self._spec.fields[name]
-            if isinstance(value, str) and is_binary(field.column.type):
+            if isinstance(value, str) and is_bytes(field.column.type):
                 value = bytes.fromhex(value)  # noqa: PLW2901 - the same value, restored
             known = None if value is None else self._validator.value(field, value)
             values[f"after_{number}"] = known

@@ -119,7 +119,8 @@ class Related:
 
     def _join(self, name: str) -> _Join:
         join = self._joins.get(name)
-        if join is None:
+        target = self._stores(self._spec.relationships[name].target)
+        if join is None or join.store is not target:  # a notebook may have replaced the model
             join = self._joins[name] = self._find_join(name)
         return join
 

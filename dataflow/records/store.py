@@ -78,7 +78,7 @@ class Store:
 
     def where(self, filter: Any, at: str | None = None) -> Filter:
         """Return a checked filter; see `parse_filter` for the errors."""
-        return parse_filter(self.spec, filter, self.validator.value, at)
+        return parse_filter(self.spec, filter, self.validator, at)
 
     def where_key(self, key: Any, at: str | None = None) -> Filter:
         """Return the filter for one primary key: a value, or a dict for composite keys."""
@@ -110,7 +110,7 @@ class Store:
         args = prepared.args({f"v_{name}": value for name, value in record.items()})
         rows = await self._write(prepared, args)
         if self.spec.key_is_generated and self.spec.key[0] in record:
-            await self.advance_key([record])
+            await self.advance_key(record[self.spec.key[0]])
         return prepared.reader.one(rows[0])
 
     async def _write(self, prepared: Prepared, args: Sequence[Any]) -> Sequence[Any]:
@@ -120,11 +120,8 @@ class Store:
             explain_fields(error, self.spec)
             raise
 
-    async def advance_key(
-        self, rows: Sequence[Mapping[str, Any]], level: Level | None = None
-    ) -> None:
-        """Let generated keys go on above the given ones."""
-        highest = max(row[self.spec.key[0]] for row in rows)
+    async def advance_key(self, highest: int, level: Level | None = None) -> None:
+        """Let generated keys go on above a given one."""
         call = self.database.driver.advance_key
         if highest > 0 and level is not None:
             await level.run(call, self.spec.table, highest)

@@ -10,21 +10,40 @@ from typing import Any
 
 from dataflow.errors import MissingExtraError, ParameterError
 
-__all__ = ["batches"]
+__all__ = ["async_batches", "batches", "sync_batches"]
 
 
-async def batches(data: Any, size: int) -> AsyncIterator[list[Any]]:
-    """Yield the records in lists of at most `size`, never holding more.
+def sync_batches(data: Any, size: int) -> Iterator[list[Any]]:
+    """Yield the records of a list, iterable or Arrow stream in lists of at most `size`.
 
     Raises:
         ParameterError: If it is not an iterable of dictionaries.
         MissingExtraError: For an Arrow stream without pyarrow.
     """
+    iterator = iter(_rows(data, size))
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+async def async_batches(rows: AsyncIterable[Any], size: int) -> AsyncIterator[list[Any]]:
+    """Yield the records of an asynchronous iterable in lists of at most `size`."""
+    batch: list[Any] = []
+    async for row in rows:
+        batch.append(row)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+async def batches(data: Any, size: int) -> AsyncIterator[list[Any]]:
+    """Yield the records of any input in lists of at most `size`, never holding more."""
     if isinstance(data, AsyncIterable):
-        async for batch in _async_batches(data, size):
+        async for batch in async_batches(data, size):
             yield batch
         return
-    for batch in _sync_batches(_rows(data, size), size):
+    for batch in sync_batches(data, size):
         yield batch
 
 
@@ -36,23 +55,6 @@ def _rows(data: Any, size: int) -> Iterable[Any]:
             problem=f"data must be a list or another iterable of dicts, not {type(data).__name__}."
         )
     return data
-
-
-def _sync_batches(rows: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    iterator = iter(rows)
-    while batch := list(islice(iterator, size)):
-        yield batch
-
-
-async def _async_batches(rows: AsyncIterable[Any], size: int) -> AsyncIterator[list[Any]]:
-    batch: list[Any] = []
-    async for row in rows:
-        batch.append(row)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
 
 
 def _arrow_rows(data: Any, size: int) -> Iterator[Any]:

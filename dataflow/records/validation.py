@@ -29,6 +29,7 @@ class Validator:
         """Keep the model; adapters cost milliseconds and are built when needed."""
         self.spec = spec
         self._fields: dict[str, TypeAdapter[Any]] = {}
+        self._lists: dict[str, TypeAdapter[list[Any]]] = {}
 
     @cached_property
     def _create_type(self) -> Any:
@@ -92,6 +93,22 @@ class Validator:
         except ValidationError as error:
             problems = self._problems(error, many=False, field=field.name)
             raise self._refusal(problems) from None
+
+    def values(self, field: FieldSpec, values: list[Any]) -> list[Any]:
+        """Return many values in their field's type, in one call.
+
+        Raises:
+            RecordValidationError: If one does not fit.
+        """
+        adapter = self._lists.get(field.name)
+        if adapter is None:
+            adapter = self._lists[field.name] = TypeAdapter(list[field.annotation])  # type: ignore[name-defined]  # built from data
+        try:
+            return adapter.validate_python(values)
+        except ValidationError as error:
+            index = error.errors(include_url=False)[0]["loc"][0]
+            self.value(field, values[int(index)])
+            raise
 
     def records(
         self, rows: Sequence[Any], offset: int, *, update: bool = False

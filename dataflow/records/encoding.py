@@ -1,0 +1,98 @@
+"""Validated rows of one shape, turned into the driver's tuples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
+from typing import Any
+
+import sqlalchemy as sa
+
+from dataflow.models.spec import FieldSpec, ModelSpec
+from dataflow.query.processors import bind_processor
+
+__all__ = ["Encoder", "Names", "Row", "key_values", "merge_rows", "positions_by_shape"]
+
+Names = tuple[str, ...]
+Row = dict[str, Any]
+
+
+class Encoder:
+    """Makes tuples of the named fields, followed by values that are the same in each row."""
+
+    def __init__(
+        self, spec: ModelSpec, dialect: sa.Dialect, names: Names, constants: Mapping[str, Any]
+    ) -> None:
+        """Find the conversions that each column needs."""
+        fields: list[FieldSpec] = [spec.fields[name] for name in (*names, *constants)]
+        self.columns: tuple[sa.Column[Any], ...] = tuple(field.column for field in fields)
+        converts = [bind_processor(field.column.type, dialect) for field in fields]
+        self._names = names
+        self._tail = tuple(
+            value if convert is None else convert(value)
+            for value, convert in zip(constants.values(), converts[len(names) :], strict=True)
+        )
+        self._converts = [(n, c) for n, c in enumerate(converts[: len(names)]) if c is not None]
+
+    def encode(self, rows: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
+        """Return a tuple per row, in the order of `columns`."""
+        if not self._names:
+            return [self._tail for _ in rows]
+        get, tail = itemgetter(*self._names), self._tail
+        if len(self._names) == 1:
+            plain = [(get(row), *tail) for row in rows]
+        else:
+            plain = [get(row) + tail for row in rows]
+        if not self._converts:
+            return plain
+        return [self._converted(row) for row in plain]
+
+    def _converted(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
+        values = list(row)
+        for place, convert in self._converts:
+            values[place] = convert(values[place])
+        return tuple(values)
+
+
+def key_values(rows: Sequence[Row], key: Names) -> list[Any]:
+    """Return the keys of rows: values, or dicts for composite keys."""
+    if len(key) == 1:
+        return [row[key[0]] for row in rows]
+    return [{name: row[name] for name in key} for row in rows]
+
+
+def positions_by_shape(rows: Sequence[Mapping[str, Any]]) -> dict[Names, Sequence[int]]:
+    """Group the positions of rows by the fields they have, in order of appearance."""
+    shapes = {tuple(row) for row in rows}
+    if len(shapes) == 1:
+        return {shapes.pop(): range(len(rows))}
+    groups: dict[Names, list[int]] = {}
+    for position, row in enumerate(rows):
+        groups.setdefault(tuple(row), []).append(position)
+    return dict(groups)
+
+
+def merge_rows(
+    rows: list[Row], key: Names, shapes: Sequence[Names], *, keep_first: bool = False
+) -> tuple[list[Row], list[Names]]:
+    """Join rows with the same key, as if they were applied one after the other.
+
+    Args:
+        rows: Validated rows.
+        key: Fields that decide which rows are the same record.
+        shapes: The fields that the caller gave for each row.
+        keep_first: Ignore later rows instead of applying them.
+    """
+    get = itemgetter(*key)
+    places: dict[Any, int] = {}
+    merged: list[Row] = []
+    names: list[Names] = []
+    for row, shape in zip(rows, shapes, strict=True):
+        place = places.setdefault(get(row), len(merged))
+        if place == len(merged):
+            merged.append(row)
+            names.append(shape)
+        elif not keep_first:
+            merged[place] = {**merged[place], **{name: row[name] for name in shape}}
+            names[place] = tuple(dict.fromkeys((*names[place], *shape)))
+    return merged, names

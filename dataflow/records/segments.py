@@ -1,0 +1,80 @@
+"""Segments: runs of rows of one shape, validated batch by batch as they are written.
+
+A segment of a list or another plain iterable is lazy, so that the next batch is
+validated while the database works on the one before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sequence
+from itertools import chain, groupby, islice
+from typing import Any, NamedTuple
+
+from dataflow.records.encoding import Names, Row
+from dataflow.records.stream import async_batches, sync_batches
+
+__all__ = ["BATCHES", "Group", "Segment", "Shape", "segments"]
+
+BATCHES = 20
+"""Batches that one statement may stream, each under the same deadline."""
+
+
+class Shape(NamedTuple):
+    """What rows of one segment have in common.
+
+    Attributes:
+        names: Fields that have a value, defaults included.
+        given: Fields that the caller gave.
+    """
+
+    names: Names
+    given: Names
+
+
+class Group(NamedTuple):
+    """Rows of one shape from one batch, with their places in the whole input."""
+
+    shape: Shape
+    rows: list[Row]
+    places: Sequence[int]
+
+
+class Segment(NamedTuple):
+    """Groups of one shape; must be read to the end before the next segment."""
+
+    shape: Shape
+    groups: Iterable[Group]
+
+
+Check = Callable[[list[Any], int], Iterable[Group]]
+
+
+async def segments(
+    data: Any, size: int, check: Check, *, most: int = BATCHES
+) -> AsyncIterator[Segment]:
+    """Yield the input as segments.
+
+    Args:
+        data: A list, iterable, asynchronous iterable or Arrow stream of dicts.
+        size: Rows per batch.
+        check: Validates a batch that begins at an index, and groups it by shape.
+        most: Batches per segment.
+    """
+    if isinstance(data, AsyncIterable):
+        offset = 0
+        async for batch in async_batches(data, size):
+            for group in check(batch, offset):
+                yield Segment(group.shape, (group,))
+            offset += len(batch)
+        return
+    for shape, run in groupby(_groups(data, size, check), key=lambda group: group.shape):
+        rest = iter(run)
+        while (first := next(rest, None)) is not None:
+            yield Segment(shape, chain((first,), islice(rest, most - 1)))
+
+
+def _groups(data: Any, size: int, check: Check) -> Iterator[Group]:
+    offset = 0
+    for batch in sync_batches(data, size):
+        yield from check(batch, offset)
+        offset += len(batch)
