@@ -110,8 +110,6 @@ class Lane:
         self._pool: Any = self.engine.sync_engine.pool  # a queue pool; its methods are untyped
         self._keep: int = cast("Any", self._pool).size()
         self._recycle_s = driver.config.pool_recycle_s
-        # Places in the pool whose connection must be opened, which needs a greenlet.
-        self._hollow = 0
         self._closing: set[asyncio.Task[Any]] = set()
         self._holders: dict[int, tuple[float, str]] = {}
         self._at_end: AsyncGenerator[None, None] | None = None
@@ -155,18 +153,23 @@ class Lane:
 
     async def _checkout(self) -> Any:
         while True:
-            if self._hollow or not self._pool.checkedin():
-                fairy = await self._open()
-            else:
-                fairy = self._take_idle() or await self._open()
+            fairy = self._take_idle() or await self._open()
             if self._is_fresh(fairy):
                 return fairy
             self.discard(fairy)
 
     def _take_idle(self) -> Any:
+        """Return an open connection of the pool, or None where one must be opened.
+
+        Opening needs a greenlet. A discarded connection leaves an empty record behind,
+        which the pool would open, so the record that comes next is looked at first.
+        """
+        records = self._pool._pool._queue._queue  # noqa: SLF001 - the pool shows its records nowhere else
+        if not records or records[-1].dbapi_connection is None:
+            return None
         try:
             return self._pool.connect()
-        except MissingGreenlet:  # another user of the pool left a record to reopen
+        except MissingGreenlet:  # marked for renewal by another user of the pool
             return None
 
     def _is_fresh(self, fairy: Any) -> bool:
@@ -175,8 +178,7 @@ class Lane:
 
     def discard(self, fairy: Any) -> None:
         """Close a connection for good; its place in the pool is opened anew when needed."""
-        fairy.invalidate()  # checks the emptied place in, too
-        self._hollow += 1
+        fairy.invalidate()  # checks the emptied record in, too
 
     async def _open(self) -> Any:
         """Open a connection in a task of its own, so that a caller who leaves breaks nothing."""
@@ -193,14 +195,12 @@ class Lane:
             if found is None:
                 raise
             raise found from error
-        self._hollow = max(0, self._hollow - 1)
         return fairy
 
     def _keep_late(self, task: asyncio.Task[Any]) -> None:
         """Put a connection whose caller has left into the pool."""
         self._closing.discard(task)
         if not task.cancelled() and task.exception() is None:
-            self._hollow = max(0, self._hollow - 1)
             task.result().close()
 
     def give(self, fairy: Any, *, write: bool, broken: bool = False) -> None:

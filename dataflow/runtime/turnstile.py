@@ -7,7 +7,7 @@ from collections import deque
 
 __all__ = ["Turnstile"]
 
-STARTS_PER_TURN = 100
+STARTS_PER_TURN = 25
 """Runs that may begin in one turn of the event loop; each costs about 0.1 ms."""
 
 

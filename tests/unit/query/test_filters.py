@@ -26,7 +26,7 @@ def spec(memory: DataFlow) -> ModelSpec:
 
 
 def parse(spec: ModelSpec, filter: Any) -> Filter:
-    return parse_filter(spec, filter, Validator(spec).value)
+    return parse_filter(spec, filter, Validator(spec))
 
 
 @pytest.mark.parametrize("filter", [None, {}])
