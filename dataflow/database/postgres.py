@@ -126,12 +126,13 @@ class PostgresDriver(Driver):
     ) -> Sequence[int]:
         (key,) = table.primary_key.columns
         sequence = await self._sequence(connection, table, key)
-        ids: list[int] = await connection.fetchval(
-            f"SELECT array_agg(n) FROM (SELECT nextval({sequence}) AS n "
-            "FROM generate_series(1, $1)) AS reserved",
+        first, apart = await connection.fetchrow(
+            "SELECT min(n), CASE WHEN max(n) - min(n) + 1 > $1 THEN array_agg(n) END "
+            f"FROM (SELECT nextval({sequence}) AS n FROM generate_series(1, $1)) AS reserved",
             room,
             timeout=self.config.statement_timeout_s,
         )
+        ids: Sequence[int] = apart or range(first, first + room)
         # One-tuples of ids and the rows are joined without a Python call per row; rows
         # come first, so that no id is taken for a row that does not exist.
         await self.insert_rows(connection, table, [*columns, key], map(add, rows, zip(ids)), room)

@@ -17,6 +17,7 @@ from dataflow.records.encoding import (
     Encoder,
     Names,
     Row,
+    is_uniform,
     key_values,
     merge_rows,
     positions_by_shape,
@@ -152,12 +153,15 @@ class Bulk:
         problems = problems or self._missing(valid, self._spec.key, offset, "the key is required")
         if problems:
             raise self._store.validator.refuse(problems)
-        shapes = [tuple(row) for row in valid]
-        yield from _grouped(valid, shapes, shapes, self._spec.key, offset)
+        yield from _grouped(valid, valid, self._spec.key, offset)
 
     def _missing(
         self, rows: Sequence[Row], names: Names, offset: int, reason: str
     ) -> list[Problem]:
+        """Return the problems of rows without a value in fields that need one."""
+        optional = any(self._spec.fields[name].nullable for name in names)
+        if rows and not optional and is_uniform(rows) and set(names) <= rows[0].keys():
+            return []
         return [
             (offset + index, name, reason, None)
             for index, row in enumerate(rows)
@@ -266,9 +270,7 @@ class Bulk:
         problems = problems or self._missing(valid, key, offset, reason)
         if problems:
             raise self._store.validator.refuse(problems)
-        given = [tuple(row) for row in rows]
-        names = [tuple(row) for row in valid]
-        yield from _grouped(valid, names, given, key, offset, keep_first=ignore)
+        yield from _grouped(valid, rows, key, offset, keep_first=ignore)
 
 
 class _Feed:
@@ -313,19 +315,24 @@ class _Feed:
 
 def _grouped(
     rows: list[Row],
-    names: list[Names],
-    given: list[Names],
+    given: Sequence[Row],
     key: Names,
     offset: int,
     *,
     keep_first: bool = False,
 ) -> Iterator[Group]:
-    """Group a batch by shape; the driver resolves equal keys within one group."""
-    shapes = set(zip(names, given, strict=True))
-    if len(shapes) == 1:
-        yield Group(Shape(*shapes.pop()), rows, range(offset, offset + len(rows)))
+    """Group a batch by shape; the driver resolves equal keys within one group.
+
+    Which fields a validated row has follows from the fields that were given.
+    """
+    if not rows:
         return
-    merged, merged_given = merge_rows(rows, key, given, keep_first=keep_first)
+    if is_uniform(given):
+        shape = Shape(tuple(rows[0]), tuple(given[0]))
+        yield Group(shape, rows, range(offset, offset + len(rows)))
+        return
+    shapes = [tuple(row) for row in given]
+    merged, merged_given = merge_rows(rows, key, shapes, keep_first=keep_first)
     groups: dict[Shape, list[Row]] = {}
     for row, names_given in zip(merged, merged_given, strict=True):
         groups.setdefault(Shape(tuple(row), names_given), []).append(row)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from operator import itemgetter
+from operator import itemgetter, methodcaller
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,10 +11,19 @@ import sqlalchemy as sa
 from dataflow.models.spec import FieldSpec, ModelSpec
 from dataflow.query.processors import bind_processor
 
-__all__ = ["Encoder", "Names", "Row", "key_values", "merge_rows", "positions_by_shape"]
+__all__ = [
+    "Encoder",
+    "Names",
+    "Row",
+    "is_uniform",
+    "key_values",
+    "merge_rows",
+    "positions_by_shape",
+]
 
 Names = tuple[str, ...]
 Row = dict[str, Any]
+_KEYS = methodcaller("keys")
 
 
 class Encoder:
@@ -61,11 +70,16 @@ def key_values(rows: Sequence[Row], key: Names) -> list[Any]:
     return [{name: row[name] for name in key} for row in rows]
 
 
+def is_uniform(rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether all rows have the same fields, whatever their order."""
+    keys = rows[0].keys()
+    return all(map(keys.__eq__, map(_KEYS, rows)))
+
+
 def positions_by_shape(rows: Sequence[Mapping[str, Any]]) -> dict[Names, Sequence[int]]:
     """Group the positions of rows by the fields they have, in order of appearance."""
-    shapes = {tuple(row) for row in rows}
-    if len(shapes) == 1:
-        return {shapes.pop(): range(len(rows))}
+    if rows and is_uniform(rows):
+        return {tuple(rows[0]): range(len(rows))}
     groups: dict[Names, list[int]] = {}
     for position, row in enumerate(rows):
         groups.setdefault(tuple(row), []).append(position)
