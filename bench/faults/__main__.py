@@ -46,9 +46,9 @@ def _server(database: str) -> Iterator[str | None]:
 
 def _show(case: Case, kind: str, verdict: Verdict, seconds: float) -> None:
     figures = ", ".join(f"{name} {value}" for name, value in verdict.figures.items())
-    state = "FAIL" if verdict.problems else "pass"
+    state = "FAIL" if verdict.problems or verdict.slow else "pass"
     print(f"{case.name:<8} {kind:<9} {case.action:<64} {figures:<70} {state} {seconds:5.0f} s")
-    for problem in verdict.problems:
+    for problem in (*verdict.problems, *verdict.slow):
         print("         - " + problem.replace("\n", "\n           "))
     sys.stdout.flush()
 
@@ -65,7 +65,7 @@ def main() -> int:
                 begun = time.perf_counter()
                 verdict = run_case(case, kind, SHARES[options.size], server or "")
                 _show(case, kind, verdict, time.perf_counter() - begun)
-                failed += bool(verdict.problems)
+                failed += bool(verdict.problems or verdict.slow)
     return 1 if failed else 0
 
 

@@ -139,7 +139,7 @@ async def _main(world: World, db: DataFlow, untouched: DataFlow, verdict: Verdic
         grown = descriptors() - open_before
         verdict.require(grown <= 0, f"{grown} more descriptors than before")
     verdict.require(cancelled >= count / 4, f"only {cancelled} were cancelled while they worked")
-    verdict.require(kept >= KEPT, f"throughput {kept:.0%} of before")
+    verdict.require_time(kept >= KEPT, f"throughput {kept:.0%} of before")
     verdict.figures = {"cancelled": f"{cancelled}/{count}", "after": f"{kept:.0%}"}
 
 

@@ -17,10 +17,16 @@ class Verdict:
 
     figures: dict[str, Any] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    slow: list[str] = field(default_factory=list)
+    """What took too long: judged by `make faults`, not by the tests, whose machine is shared."""
 
     def require(self, holds: bool, problem: str, /) -> None:  # noqa: FBT001 - as in assert
         if not holds:
             self.problems.append(problem)
+
+    def require_time(self, holds: bool, problem: str, /) -> None:  # noqa: FBT001 - as in assert
+        if not holds:
+            self.slow.append(problem)
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

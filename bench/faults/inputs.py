@@ -38,7 +38,7 @@ def long_list(world: World) -> Verdict:
         seconds = time.perf_counter() - begun
         wanted = 5_000 if name == "not" else 10_000
         verdict.require(found == wanted, f"{name}: {found} records instead of {wanted}")
-        verdict.require(seconds <= LIST_S, f"{name}: {seconds:.1f} s > {LIST_S}")
+        verdict.require_time(seconds <= LIST_S, f"{name}: {seconds:.1f} s > {LIST_S}")
         verdict.figures[name] = f"{seconds:.2f} s"
     verdict.problems += leaks.after(world, db, url)
     return verdict
@@ -57,7 +57,7 @@ def wide_filter(world: World) -> Verdict:
 
     gap, found = run(main())
     verdict.require(found == OR_TERMS // 2, f"{found} records instead of {OR_TERMS // 2}")
-    verdict.require(gap <= GAP_MS, f"longest gap {gap:.0f} ms > {GAP_MS}")
+    verdict.require_time(gap <= GAP_MS, f"longest gap {gap:.0f} ms > {GAP_MS}")
     verdict.figures = {"gap_ms": round(gap)}
     verdict.problems += leaks.after(world, db, url)
     return verdict

@@ -115,10 +115,11 @@ def many_workflows(world: World) -> Verdict:
     grown = sampler.resident_mb - start_mb
     if world.kind == "postgres":
         verdict.require(sampler.backends <= POOL, f"{sampler.backends} backends > {POOL}")
-        verdict.require(best <= SLOWER * bare, f"{best / bare:.2f} times the bare time > {SLOWER}")
+        slower = f"{best / bare:.2f} times the bare time > {SLOWER}"
+        verdict.require_time(best <= SLOWER * bare, slower)
         verdict.figures |= {"backends": sampler.backends, "bare": f"{best / bare:.2f}x"}
     verdict.require(grown <= GROWTH_MB, f"memory grew by {grown:.0f} MB > {GROWTH_MB}")
-    verdict.require(gap <= GAP_MS, f"L6: longest gap {gap:.0f} ms > {GAP_MS}")
+    verdict.require_time(gap <= GAP_MS, f"L6: longest gap {gap:.0f} ms > {GAP_MS}")
     rate = f"{count / best:,.0f}/s"
     verdict.figures |= {"ok": count, "rate": rate, "MB": round(grown), "gap_ms": round(gap)}
     verdict.problems += leaks.after(world, db, url)

@@ -152,11 +152,12 @@ class PostgresDriver(Driver):
     async def advance_key(self, connection: Any, table: sa.Table, value: int) -> None:
         (key,) = table.primary_key.columns
         sequence = await self._sequence(connection, table, key)
+        name = sequence.removesuffix("'::regclass").removeprefix("'").replace("''", "'")
         # The lock keeps two callers from setting the sequence back.
         sql = (
             f"SELECT setval({sequence}, $1) FROM "
             f"(SELECT pg_advisory_xact_lock({sequence}::oid::bigint)) AS locked, "
-            f"LATERAL (SELECT nextval({sequence}) AS n) AS following WHERE n < $1"
+            f"LATERAL (SELECT last_value FROM {name}) AS present WHERE last_value < $1"
         )
         await connection.fetch(sql, value, timeout=self.config.statement_timeout_s)
 

@@ -65,7 +65,12 @@ class Bulk:
                 # Keys are reserved ahead only for as many rows as are known to come.
                 most = BATCHES if not ids or isinstance(data, Sized) else 1
                 async for segment in segments(data, size, self._check_new, most=most):
-                    await self._insert(level, segment, tally, skip=skip, ids=ids, room=most * size)
+                    room = most * size
+                    if isinstance(segment.groups, tuple):
+                        room = sum(len(group.rows) for group in segment.groups)
+                    elif isinstance(data, Sized):
+                        room = min(room, len(data) - tally.processed)
+                    await self._insert(level, segment, tally, skip=skip, ids=ids, room=room)
             if returning == "records":
                 tally.kept = await self._records(tally.kept)
         return tally.result(returning)

@@ -7,7 +7,6 @@ validated while the database works on the one before.
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sequence
-from itertools import chain, groupby, islice
 from typing import Any, NamedTuple
 
 from dataflow.records.encoding import Names, Row
@@ -67,14 +66,41 @@ async def segments(
                 yield Segment(group.shape, (group,))
             offset += len(batch)
         return
-    for shape, run in groupby(_groups(data, size, check), key=lambda group: group.shape):
-        rest = iter(run)
-        while (first := next(rest, None)) is not None:
-            yield Segment(shape, chain((first,), islice(rest, most - 1)))
+    source = _checked(data, size, check)
+    groups = next(source, None)
+    while groups is not None:
+        if len(groups) == 1:
+            run = _Run(groups[0], source, most)
+            yield Segment(groups[0].shape, run)
+            groups = run.following
+        else:
+            for group in groups:
+                yield Segment(group.shape, (group,))
+            groups = next(source, None)
 
 
-def _groups(data: Any, size: int, check: Check) -> Iterator[Group]:
+class _Run:
+    """Consecutive batches of one shape; what comes after them is in `following`."""
+
+    def __init__(self, first: Group, source: Iterator[list[Group]], most: int) -> None:
+        self._first = first
+        self._source = source
+        self._most = most
+        self.following: list[Group] | None = None
+
+    def __iter__(self) -> Iterator[Group]:
+        yield self._first
+        for taken in range(self._most):
+            self.following = next(self._source, None)
+            if self.following is None or taken == self._most - 1:
+                return
+            if len(self.following) != 1 or self.following[0].shape != self._first.shape:
+                return
+            yield self.following[0]
+
+
+def _checked(data: Any, size: int, check: Check) -> Iterator[list[Group]]:
     offset = 0
     for batch in sync_batches(data, size):
-        yield from check(batch, offset)
+        yield list(check(batch, offset))
         offset += len(batch)

@@ -464,7 +464,11 @@ def test_mapped_annotations_need_no_base(db: DataFlow):
         (dt.date, mapped_column(), dt.date(2024, 1, 2)),
         (dt.time, mapped_column(), dt.time(1, 2)),
         (dt.timedelta, mapped_column(), dt.timedelta(days=1)),
-        (dt.datetime, mapped_column(sa.DateTime(timezone=True)), dt.datetime(2024, 1, 2, tzinfo=dt.UTC)),
+        (
+            dt.datetime,
+            mapped_column(sa.DateTime(timezone=True)),
+            dt.datetime(2024, 1, 2, tzinfo=dt.UTC),
+        ),
         (dt.datetime, mapped_column(), dt.datetime(2024, 1, 2, tzinfo=dt.UTC)),
         (Color, mapped_column(), Color.BLUE),
         (Color | None, mapped_column(), None),
@@ -519,7 +523,8 @@ def test_a_model_is_described_as_plain_data(memory: DataFlow):
     }  # fmt: skip
     assert list(info["fields"]) == ["id", "email", "boss_id", "deleted_at"]
     email = info["fields"]["email"]
-    assert {key: email[key] for key in ("type", "nullable", "required", "unique", "description")} == {
+    shown = ("type", "nullable", "required", "unique", "description")
+    assert {key: email[key] for key in shown} == {
         "type": "str", "nullable": False, "required": True, "unique": True, "description": "login",
     }  # fmt: skip
     assert info["fields"]["id"]["generated"] == "database"

@@ -34,7 +34,7 @@ def declare_blog(db: DataFlow) -> None:
         post_id: int = Field(foreign_key=Post)
         writer_id: int | None = Field(default=None, foreign_key=User)
         post: Post = Relationship(back_populates="comments")
-        writer: Optional[User] = Relationship()
+        writer: User | None = Relationship()
 
     db.bulk_create("User", [{"name": "Ada"}, {"name": "Bob"}, {"name": "Cyd"}])
     db.bulk_create(
@@ -245,7 +245,7 @@ def test_a_link_to_a_model_that_is_not_declared_leaves_the_others_alone(memory: 
     @memory.model(timestamps=False)
     class User:
         id: int
-        badges: list["Badge"] = Relationship()
+        badges: list["Badge"] = Relationship()  # noqa: F821 - declared later or never
 
     @memory.model(timestamps=False)
     class Post:

@@ -170,8 +170,8 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("UserBulkCreateNode", {"data": [], "batch_size": 0},
      "batch_size must be a whole number from 1 (got 0)."),
     ("UserBulkUpdateNode", {"fields": {"name": "x"}},
-     "nothing says which records, so it would change every record: give a filter, or all=True "
-            "if every record is meant"),
+     ("nothing says which records, so it would change every record: give a filter, or all=True "
+      "if every record is meant")),
     ("UserBulkUpdateNode", {"filter": {"id": 1}},
      "nothing says what to change: give filter and fields, or data"),
     ("UserBulkUpdateNode", {"filter": {"id": 1}, "fields": {"id": 2}},
@@ -181,8 +181,8 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("UserBulkUpdateNode", {"all": "perhaps", "fields": {"name": "x"}},
      "input 'all' must be bool (got 'perhaps')."),
     ("UserBulkDeleteNode", {},
-     "nothing says which records, so it would change every record: give a filter, or all=True "
-            "if every record is meant"),
+     ("nothing says which records, so it would change every record: give a filter, or all=True "
+      "if every record is meant")),
     ("UserBulkDeleteNode", {"ids": [1], "filter": {"id": 1}},
      "BulkDelete takes ids or a filter, not both."),
     ("UserBulkUpsertNode", {"data": [], "conflict_on": ["name"]},

@@ -293,7 +293,8 @@ def test_a_cursor_with_any_byte_changed_is_refused(items: DataFlow):
 
         assert str(caught.value) == (
             "the cursor was altered, or belongs to another query.\n"
-            "  help: pass the value of 'next' from the previous page, with the same filter and sort\n"
+            "  help: pass the value of 'next' from the previous page, with the same filter "
+            "and sort\n"
             "  code: DF117"
         )
 

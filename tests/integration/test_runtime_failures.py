@@ -11,7 +11,6 @@ from dataflow import DataFlow, LocalRuntime, Retry, WorkflowBuilder
 from dataflow.errors import (
     DeadlockError,
     NodeTimeoutError,
-    ParameterError,
     UniqueViolationError,
     UnresolvedReferenceError,
     WorkflowFailedError,

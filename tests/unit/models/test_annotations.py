@@ -50,8 +50,8 @@ class Price(pydantic.BaseModel):
     [
         (int, int, False, None),
         (int | None, int, True, None),
-        (Optional[int], int, True, None),
-        (Union[None, int], int, True, None),
+        (Optional[int], int, True, None),  # noqa: UP045 - the older spelling is tested
+        (Union[None, int], int, True, None),  # noqa: UP007 - the older spelling is tested
         (Name, str, False, None),
         (Name | None, str, True, None),
         (Annotated[int, INFO], int, False, INFO),
