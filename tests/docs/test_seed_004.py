@@ -10,7 +10,7 @@ import pytest
 from seed_004 import find_seed, read_blocks, read_copies, runnable
 
 from dataflow import DataFlow, DataFlowConfig, LocalRuntime, Node, WorkflowBuilder
-from dataflow.errors import SchemaDriftError
+from dataflow.errors import MultipleRecordsError, SchemaDriftError, WorkflowFailedError
 
 MODEL_ON_DB = """
 @db.model
@@ -130,17 +130,16 @@ def test_bulk_operations_create_three_users_and_update_none(
     ]
 
 
-@pytest.mark.xfail(
-    reason="the block goes on with the quick start's workflow: a second John Doe is created, and "
-    "reading him by name matches two records, which the grammar makes an error",
-)
-def test_bulk_operations_go_on_with_the_workflow_of_the_quick_start(session: Session):
+def test_the_quick_starts_workflow_run_again_finds_two_users_of_one_name(session: Session):
     session.run("quick_start_model")
     session.run("quick_start_workflow")
 
-    session.run("bulk_operations")
+    with pytest.raises(WorkflowFailedError) as caught:
+        session.run("bulk_operations")  # goes on with the same workflow, which creates him again
 
-    assert session.names["results"]["bulk_create"]["inserted"] == 3
+    failure = caught.value.failures["read_user"]
+    assert isinstance(failure, MultipleRecordsError)
+    assert caught.value.results["create_user"]["id"] == 2
 
 
 def test_multi_database_configuration_takes_keywords_and_a_config(session: Session, url: str):
