@@ -115,7 +115,7 @@ class Pages:
             field = self._spec.fields[name]
             if isinstance(value, str) and is_bytes(field.column.type):
                 value = bytes.fromhex(value)  # noqa: PLW2901 - the same value, restored
-            known = None if value is None else self._validator.value(field, value)
+            known = None if value is None else self._validator.comparisons.value(field, value)
             values[f"after_{number}"] = known
         return tuple(value is None for value in place)
 

@@ -78,13 +78,13 @@ class Store:
 
     def where(self, filter: Any, at: str | None = None) -> Filter:
         """Return a checked filter; see `parse_filter` for the errors."""
-        return parse_filter(self.spec, filter, self.validator, at)
+        return parse_filter(self.spec, filter, self.validator.comparisons, at)
 
     def where_key(self, key: Any, at: str | None = None) -> Filter:
         """Return the filter for one primary key: a value, or a dict for composite keys."""
         names = self.spec.key
         if len(names) == 1 and not isinstance(key, Mapping):
-            value = self.validator.value(self.spec.fields[names[0]], key)
+            value = self.validator.comparisons.value(self.spec.fields[names[0]], key)
             return Filter(("$eq", names[0]), (value,))
         if isinstance(key, tuple | list) and len(key) == len(names):
             key = dict(zip(names, key, strict=True))

@@ -10,10 +10,11 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_confi
 from typing_extensions import TypedDict
 
 from dataflow.errors import RecordValidationError, did_you_mean
-from dataflow.models.fields import MISSING
+from dataflow.models.annotations import validated_annotation
+from dataflow.models.fields import MISSING, FieldInfo
 from dataflow.models.spec import FieldSpec, ModelSpec
 
-__all__ = ["Problem", "Validator"]
+__all__ = ["Comparisons", "Problem", "Validator"]
 
 Problem = tuple[int | None, str, str, Any]
 _SETTINGS = ConfigDict(
@@ -29,7 +30,7 @@ class Validator:
         """Keep the model; adapters cost milliseconds and are built when needed."""
         self.spec = spec
         self._fields: dict[str, TypeAdapter[Any]] = {}
-        self._lists: dict[str, TypeAdapter[list[Any]]] = {}
+        self.comparisons = Comparisons(self)
 
     @cached_property
     def _create_type(self) -> Any:
@@ -80,7 +81,7 @@ class Validator:
             raise self._refusal(self._problems(error, many=False)) from None
 
     def value(self, field: FieldSpec, value: Any) -> Any:
-        """Return one value in its field's type.
+        """Return one value in its field's type, within its bounds.
 
         Raises:
             RecordValidationError: If it does not fit.
@@ -88,27 +89,19 @@ class Validator:
         adapter = self._fields.get(field.name)
         if adapter is None:
             adapter = self._fields[field.name] = TypeAdapter(field.annotation)
+        return self.checked(adapter, field, value)
+
+    def checked(self, adapter: TypeAdapter[Any], field: FieldSpec, value: Any) -> Any:
+        """Return a value that an adapter accepts.
+
+        Raises:
+            RecordValidationError: If it does not.
+        """
         try:
             return adapter.validate_python(value)
         except ValidationError as error:
             problems = self._problems(error, many=False, field=field.name)
             raise self._refusal(problems) from None
-
-    def values(self, field: FieldSpec, values: list[Any]) -> list[Any]:
-        """Return many values in their field's type, in one call.
-
-        Raises:
-            RecordValidationError: If one does not fit.
-        """
-        adapter = self._lists.get(field.name)
-        if adapter is None:
-            adapter = self._lists[field.name] = TypeAdapter(list[field.annotation])  # type: ignore[name-defined]  # built from data
-        try:
-            return adapter.validate_python(values)
-        except ValidationError as error:
-            index = error.errors(include_url=False)[0]["loc"][0]
-            self.value(field, values[int(index)])
-            raise
 
     def records(
         self, rows: Sequence[Any], offset: int, *, update: bool = False
@@ -171,6 +164,47 @@ class Validator:
         if field is None and isinstance(value, Mapping):
             return f"{type(value).__name__} of {len(value)} fields"
         return _MASK if field is not None and field.info.secret else value
+
+
+class Comparisons:
+    """Checks values that are compared with fields: of the field's type, but of any size."""
+
+    def __init__(self, validator: Validator) -> None:
+        """Share the validator's way of refusing."""
+        self._validator = validator
+        self._single: dict[str, TypeAdapter[Any]] = {}
+        self._lists: dict[str, TypeAdapter[list[Any]]] = {}
+
+    def value(self, field: FieldSpec, value: Any) -> Any:
+        """Return one value in its field's type.
+
+        Raises:
+            RecordValidationError: If it is of another type.
+        """
+        adapter = self._single.get(field.name)
+        if adapter is None:
+            adapter = self._single[field.name] = TypeAdapter(_unbounded(field))
+        return self._validator.checked(adapter, field, value)
+
+    def values(self, field: FieldSpec, values: list[Any]) -> list[Any]:
+        """Return many values in their field's type, in one call.
+
+        Raises:
+            RecordValidationError: If one is of another type.
+        """
+        adapter = self._lists.get(field.name)
+        if adapter is None:
+            adapter = self._lists[field.name] = TypeAdapter(list[_unbounded(field)])  # type: ignore[arg-type,misc]  # built from data
+        try:
+            return adapter.validate_python(values)
+        except ValidationError as error:
+            index = error.errors(include_url=False)[0]["loc"][0]
+            self.value(field, values[int(index)])
+            raise
+
+
+def _unbounded(field: FieldSpec) -> Any:
+    return validated_annotation(field.declared, field.declared, FieldInfo(), nullable=False)
 
 
 _UNKNOWN = "there is no such field"

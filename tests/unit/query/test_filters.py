@@ -26,7 +26,7 @@ def spec(memory: DataFlow) -> ModelSpec:
 
 
 def parse(spec: ModelSpec, filter: Any) -> Filter:
-    return parse_filter(spec, filter, Validator(spec))
+    return parse_filter(spec, filter, Validator(spec).comparisons)
 
 
 @pytest.mark.parametrize("filter", [None, {}])
