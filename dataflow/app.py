@@ -7,7 +7,8 @@ import sys
 import threading
 import weakref
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Self, TypeVar, dataclass_transform, overload
+from functools import partial
+from typing import Any, Self, TypeVar, cast, dataclass_transform, overload
 
 from sqlalchemy import MetaData, Table
 from sqlalchemy.orm import registry as MappingRegistry  # noqa: N812 - a class in all but spelling
@@ -30,6 +31,7 @@ from dataflow.nodes.model_nodes import nodes_for_model
 from dataflow.nodes.node import Node
 from dataflow.nodes.registry import Registry
 from dataflow.portal import portal, sync_call
+from dataflow.query.builder import QueryBuilder
 from dataflow.records.bulk import Bulk
 from dataflow.records.store import Store
 from dataflow.records.verbs import AsyncVerbs, Verbs
@@ -146,6 +148,9 @@ class DataFlow(Verbs):
                 self._restore(previous)
             raise
         self._register(spec)
+        if "query_builder" not in spec.fields:
+            me: weakref.ref[DataFlow] = weakref.ref(self)
+            model.query_builder = classmethod(partial(_query_builder, me))
         return model
 
     def _restore(self, store: Store) -> None:
@@ -329,6 +334,11 @@ def _store_of(reference: weakref.ref[DataFlow], name: str) -> Store:
     if found is None:
         raise UnknownModelError(name=name, known=())
     return found._store_of(name)  # noqa: SLF001 - a method of DataFlow, without keeping it alive
+
+
+def _query_builder(reference: weakref.ref[DataFlow], model: type) -> QueryBuilder:
+    _store_of(reference, model.__name__)
+    return cast("DataFlow", reference()).aio.query_builder(model)
 
 
 def _is_interactive(location: str) -> bool:

@@ -57,6 +57,7 @@ class _Connection(sqlite3.Connection):
         self.create_collation(DECIMAL_COLLATION, _compare_decimals)
         self.create_function("dataflow_unhex", 1, bytes.fromhex, deterministic=True)
         self.execute("PRAGMA foreign_keys = ON")
+        self.execute("PRAGMA case_sensitive_like = ON")  # as on every other database
         self._use_wal(float(options.get("timeout", 5.0)))
         self.execute("PRAGMA synchronous = NORMAL")
         self.execute("PRAGMA temp_store = MEMORY")

@@ -18,6 +18,8 @@ class Model:
     """
 
     __dataflow__: ClassVar[Any]
+    query_builder: ClassVar[Any]
+    """Return a `QueryBuilder` that collects the inputs of this model's List node."""
 
     def __init__(self, **values: Any) -> None:
         """Refuse use of a class that no DataFlow has decorated.

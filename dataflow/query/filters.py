@@ -16,6 +16,7 @@ from dataflow.models.columntypes import JsonValue
 from dataflow.models.spec import FieldSpec, ModelSpec
 from dataflow.query.grouped import Grouped
 from dataflow.query.inlist import InList
+from dataflow.query.text import ESCAPE, pattern_for, pattern_of_regex
 
 __all__ = ["EMPTY", "MAX_DEPTH", "MAX_TERMS", "Filter", "Validate", "condition_for", "parse_filter"]
 
@@ -190,6 +191,23 @@ def _presence(parser: _Parser, operator: str, field: FieldSpec, value: Any) -> S
     return ("null" if is_null else "notnull", field.name)
 
 
+def _text(parser: _Parser, operator: str, field: FieldSpec, value: Any) -> Shape:
+    if not isinstance(field.column.type, sa.String):
+        raise parser.refuse(f"{operator} compares text, and field {field.name!r} holds none.")
+    if not isinstance(value, str):
+        raise parser.refuse(f"{operator} of field {field.name!r} takes a text, not {value!r}.")
+    pattern: str | None = pattern_for(operator, value)
+    if operator == "$regex":
+        pattern = pattern_of_regex(value)
+        if pattern is None:
+            raise parser.refuse(
+                f"the regular expression {value!r} of field {field.name!r} has no LIKE pattern.",
+                "use plain text with ^ at its start or $ at its end, or $like with % and _",
+            )
+    parser.values.append(parser.validate.value(field, pattern))
+    return ("ilike" if operator in ("$ilike", "$icontains") else "like", field.name)
+
+
 _Rule = Callable[[_Parser, str, FieldSpec, Any], Shape]
 _OPERATORS: dict[str, _Rule] = {
     "$eq": _equality,
@@ -203,6 +221,13 @@ _OPERATORS: dict[str, _Rule] = {
     "$between": _range,
     "$exists": _presence,
     "$null": _presence,
+    "$like": _text,
+    "$ilike": _text,
+    "$startswith": _text,
+    "$endswith": _text,
+    "$contains": _text,
+    "$icontains": _text,
+    "$regex": _text,
 }
 
 
@@ -288,6 +313,8 @@ _COMPARE: dict[str, Callable[[Any, Any], sa.ColumnElement[bool]]] = {
     "$gte": lambda column, value: column >= value,
     "$lt": lambda column, value: column < value,
     "$lte": lambda column, value: column <= value,
+    "like": lambda column, value: column.like(value, escape=ESCAPE),
+    "ilike": lambda column, value: column.ilike(value, escape=ESCAPE),
 }
 
 

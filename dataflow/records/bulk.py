@@ -23,7 +23,7 @@ from dataflow.records.encoding import (
     positions_by_shape,
 )
 from dataflow.records.prepared import Prepared
-from dataflow.records.segments import BATCHES, Group, Segment, Shape, segments
+from dataflow.records.segments import BATCHES, STEP, Group, Segment, Shape, segments
 from dataflow.records.store import Store
 from dataflow.records.stream import batches
 from dataflow.records.validation import Problem
@@ -65,7 +65,7 @@ class Bulk:
                 # Keys are reserved ahead only for as many rows as are known to come.
                 most = BATCHES if not ids or isinstance(data, Sized) else 1
                 async for segment in segments(data, size, self._check_new, most=most):
-                    room = most * size
+                    room = most * min(size, STEP)
                     if isinstance(segment.groups, tuple):
                         room = sum(len(group.rows) for group in segment.groups)
                     elif isinstance(data, Sized):
@@ -155,18 +155,22 @@ class Bulk:
     def _check_changes(self, rows: list[Any], offset: int) -> Iterator[Group]:
         """Validate a batch of changes and group it by shape."""
         valid, _, problems = self._store.validator.records(rows, offset, update=True)
-        problems = problems or self._missing(valid, self._spec.key, offset, "the key is required")
+        same, key = not problems and is_uniform(rows), self._spec.key
+        if not problems and not self._always_there(valid, key, same=same):
+            problems = self._missing(valid, key, offset, "the key is required")
         if problems:
             raise self._store.validator.refuse(problems)
-        yield from _grouped(valid, valid, self._spec.key, offset)
+        yield from _grouped(valid, rows, key, offset, same=same)
+
+    def _always_there(self, rows: Sequence[Row], names: Names, *, same: bool) -> bool:
+        """Whether all rows surely have values for the names, as far as one row tells."""
+        optional = any(self._spec.fields[name].nullable for name in names)
+        return same and not optional and bool(rows) and set(names) <= rows[0].keys()
 
     def _missing(
         self, rows: Sequence[Row], names: Names, offset: int, reason: str
     ) -> list[Problem]:
         """Return the problems of rows without a value in fields that need one."""
-        optional = any(self._spec.fields[name].nullable for name in names)
-        if rows and not optional and is_uniform(rows) and set(names) <= rows[0].keys():
-            return []
         return [
             (offset + index, name, reason, None)
             for index, row in enumerate(rows)
@@ -271,11 +275,13 @@ class Bulk:
     ) -> Iterator[Group]:
         """Validate a batch and group it by the fields that were given."""
         valid, _, problems = self._store.validator.records(rows, offset)
-        reason = "the field that decides conflicts is required"
-        problems = problems or self._missing(valid, key, offset, reason)
+        same = not problems and is_uniform(rows)
+        if not problems and not self._always_there(valid, key, same=same):
+            reason = "the field that decides conflicts is required"
+            problems = self._missing(valid, key, offset, reason)
         if problems:
             raise self._store.validator.refuse(problems)
-        yield from _grouped(valid, rows, key, offset, keep_first=ignore)
+        yield from _grouped(valid, rows, key, offset, same=same, keep_first=ignore)
 
 
 class _Feed:
@@ -324,6 +330,7 @@ def _grouped(
     key: Names,
     offset: int,
     *,
+    same: bool,
     keep_first: bool = False,
 ) -> Iterator[Group]:
     """Group a batch by shape; the driver resolves equal keys within one group.
@@ -332,7 +339,7 @@ def _grouped(
     """
     if not rows:
         return
-    if is_uniform(given):
+    if same:
         shape = Shape(tuple(rows[0]), tuple(given[0]))
         yield Group(shape, rows, range(offset, offset + len(rows)))
         return

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from operator import itemgetter, methodcaller
+from itertools import repeat
+from operator import eq, itemgetter, methodcaller
 from typing import Any
 
 import sqlalchemy as sa
@@ -73,7 +74,7 @@ def key_values(rows: Sequence[Row], key: Names) -> list[Any]:
 def is_uniform(rows: Sequence[Mapping[str, Any]]) -> bool:
     """Whether all rows have the same fields, whatever their order."""
     keys = rows[0].keys()
-    return all(map(keys.__eq__, map(_KEYS, rows)))
+    return all(map(eq, repeat(keys), map(_KEYS, rows)))
 
 
 def positions_by_shape(rows: Sequence[Mapping[str, Any]]) -> dict[Names, Sequence[int]]:

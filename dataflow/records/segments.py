@@ -14,8 +14,10 @@ from dataflow.records.stream import async_batches, sync_batches
 
 __all__ = ["BATCHES", "Group", "Segment", "Shape", "segments"]
 
-BATCHES = 20
-"""Batches that one statement may stream, each under the same deadline."""
+STEP = 1_000
+"""Rows validated at a time while a statement streams: the server has work meanwhile."""
+BATCHES = 100
+"""Batches that one statement may stream under one deadline."""
 
 
 class Shape(NamedTuple):
@@ -55,10 +57,11 @@ async def segments(
 
     Args:
         data: A list, iterable, asynchronous iterable or Arrow stream of dicts.
-        size: Rows per batch.
+        size: Rows per batch, at the most; `STEP` is the most of all.
         check: Validates a batch that begins at an index, and groups it by shape.
         most: Batches per segment.
     """
+    size = min(size, STEP)
     if isinstance(data, AsyncIterable):
         offset = 0
         async for batch in async_batches(data, size):

@@ -8,8 +8,10 @@ from typing import Any, Literal, TypedDict, Unpack
 from dataflow.database.database import Database
 from dataflow.errors import ParameterError
 from dataflow.portal import sync_call
+from dataflow.query.builder import QueryBuilder
 from dataflow.query.filters import Filter
 from dataflow.records.bulk import Bulk
+from dataflow.records.query import AsyncQuery, Query, query_parts
 from dataflow.records.requests import (
     check_bulk_create,
     check_options,
@@ -75,6 +77,15 @@ class AsyncVerbs:
         """Keep the way to a model's store."""
         self._store_of = store_of
         self._database = database
+
+    def query(self, model: Any) -> AsyncQuery:
+        """Return a lazy query for all records of a model; see `AsyncQuery`."""
+        return AsyncQuery(query_parts(self._store_of(model)))
+
+    def query_builder(self, model: Any) -> QueryBuilder:
+        """Return a builder that collects the inputs of a model's List node."""
+        store = self._store_of(model)
+        return QueryBuilder(lambda params: list_request(store, params))
 
     async def create(
         self, model: Any, data: Mapping[str, Any] | None = None, /, **fields: Any
@@ -241,6 +252,10 @@ class Verbs:
     def __init__(self, aio: AsyncVerbs) -> None:
         """Keep the coroutines."""
         self.aio = aio
+
+    def query(self, model: Any) -> Query:
+        """Return a lazy query for all records of a model; see `Query`."""
+        return Query(self.aio.query(model).parts)
 
     def create(self, model: Any, data: Mapping[str, Any] | None = None, /, **fields: Any) -> Record:
         """Insert one record and return it; see `AsyncVerbs.create`."""

@@ -645,3 +645,18 @@ def test_upsert_of_an_append_only_model_is_refused_unless_it_ignores(db: DataFlo
     assert db.bulk_upsert("Entry", [{"id": 1, "text": "a"}], on_conflict="ignore")["inserted"] == 1
     with pytest.raises(AppendOnlyError):
         db.bulk_upsert("Entry", [{"id": 1, "text": "b"}])
+
+
+@pytest.mark.parametrize("verb", ["bulk_create", "bulk_update", "bulk_upsert"])
+@pytest.mark.parametrize("rows", [[5], [{"id": 1, "name": "a"}, "b"], [None]], ids=str)
+def test_rows_that_are_no_dicts_are_named_as_such(db: DataFlow, verb: str, rows: list[object]):
+    @db.model(timestamps=False)
+    class Thing:
+        id: int
+        name: str
+
+    with pytest.raises(RecordValidationError) as caught:
+        getattr(db, verb)("Thing", rows)
+
+    assert {index for index, *_ in caught.value.problems} == {len(rows) - 1}
+    assert db.count("Thing") == 0

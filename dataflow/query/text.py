@@ -1,0 +1,45 @@
+"""Text in filters: patterns with their wildcards escaped, and plain regular expressions."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["ESCAPE", "escape_like", "pattern_for", "pattern_of_regex"]
+
+ESCAPE = "\\"
+_WILDCARDS = re.compile(r"([\\%_])")
+_PLAIN_REGEX = re.compile(
+    r"(?P<start>\^?)(?P<text>(?:[^\\.^$*+?{}\[\]|()]|\\[^\w\s])*)(?P<end>\$?)\Z"
+)
+_FORMS = {
+    "$startswith": "{}%",
+    "$endswith": "%{}",
+    "$contains": "%{}%",
+    "$icontains": "%{}%",
+}
+
+
+def escape_like(text: str) -> str:
+    """Return a text in which LIKE finds nothing but the text itself."""
+    return _WILDCARDS.sub(r"\\\1", text)
+
+
+def pattern_for(operator: str, text: str) -> str:
+    """Return the LIKE pattern of `$startswith`, `$endswith`, `$contains` or `$icontains`.
+
+    `$like` and `$ilike` patterns are taken as they are.
+    """
+    form = _FORMS.get(operator)
+    return text if form is None else form.replace("{}", escape_like(text))
+
+
+def pattern_of_regex(regex: str) -> str | None:
+    """Return the LIKE pattern that means the same as a regular expression, or None.
+
+    `^John` becomes `John%`, `son$` becomes `%son`, `oh` becomes `%oh%`.
+    """
+    found = _PLAIN_REGEX.match(regex)
+    if found is None:
+        return None
+    text = escape_like(re.sub(r"\\(.)", r"\1", found["text"]))
+    return f"{'' if found['start'] else '%'}{text}{'' if found['end'] else '%'}"

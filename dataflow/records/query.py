@@ -1,0 +1,259 @@
+"""`Query`: what to find, as a value; nothing runs until a result is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+from dataflow.errors import MultipleRecordsError, RecordNotFoundError
+from dataflow.portal import sync_call
+from dataflow.query.filters import Filter
+from dataflow.query.sort import parse_sort
+from dataflow.records.bulk import Bulk
+from dataflow.records.listing import ListRequest
+from dataflow.records.requests import field_names, link_names, list_request, where_some
+from dataflow.records.store import Store
+
+__all__ = ["AsyncQuery", "Query", "Record", "query_parts"]
+
+
+class Record(dict[str, Any]):
+    """A record of a query: a dict whose fields also read as attributes."""
+
+    def __getattr__(self, name: str) -> Any:
+        """Return a field."""
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(f"the record has no field {name!r}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    store: Store
+    filters: tuple[Mapping[str, Any], ...] = ()
+    sort: Any = None
+    limit: int | None = None
+    offset: int = 0
+    fields: tuple[str, ...] | None = None
+    include: tuple[str, ...] = ()
+
+    @property
+    def filter(self) -> Mapping[str, Any] | None:
+        if len(self.filters) < 2:
+            return self.filters[0] if self.filters else None
+        return {"$and": list(self.filters)}
+
+    @property
+    def where(self) -> Filter:
+        return self.store.where(self.filter)
+
+    def request(self, **changes: Any) -> ListRequest:
+        options: dict[str, Any] = {
+            "filter": self.filter, "sort": self.sort, "limit": self.limit,
+            "offset": self.offset, "fields": self.fields, "include": self.include,
+        }  # fmt: skip
+        return list_request(self.store, options | changes)
+
+
+class _Chain:
+    """The steps that both faces share; each returns a new query."""
+
+    def __init__(self, parts: _Parts) -> None:
+        """Keep the parts."""
+        self._parts = parts
+
+    @property
+    def parts(self) -> _Parts:
+        """What both faces of a query share."""
+        return self._parts
+
+    def _with(self, **changes: Any) -> Self:
+        return type(self)(replace(self._parts, **changes))
+
+    def where(self, filter: Mapping[str, Any]) -> Self:
+        """Add a filter, joined to the others with AND.
+
+        Raises:
+            UnknownFieldError: For a field that the model lacks.
+            FilterError: For an unknown operator or a wrong shape.
+        """
+        self._parts.store.where(filter)
+        return self._with(filters=(*self._parts.filters, dict(filter)))
+
+    def sort(self, sort: Any) -> Self:
+        """Set the order: `{"created_at": -1}` or `["-created_at"]`."""
+        parse_sort(self._parts.store.spec, sort)
+        return self._with(sort=sort)
+
+    def limit(self, limit: int | None) -> Self:
+        """Set how many records there may be; None: all."""
+        self._parts.request(limit=limit)
+        return self._with(limit=limit)
+
+    def offset(self, offset: int) -> Self:
+        """Set how many records are passed over."""
+        self._parts.request(offset=offset)
+        return self._with(offset=offset)
+
+    def fields(self, *names: str) -> Self:
+        """Set which fields are returned."""
+        return self._with(fields=field_names(self._parts.store.spec, names))
+
+    def include(self, *names: str) -> Self:
+        """Set which links are loaded, each with one statement."""
+        return self._with(include=link_names(self._parts.store, names))
+
+    def __repr__(self) -> str:
+        """Return model and filter."""
+        return f"{type(self).__name__}({self._parts.store.spec.name}, {self._parts.filter!r})"
+
+
+class AsyncQuery(_Chain):
+    """A lazy query whose results are awaited; see `Query`."""
+
+    async def all(self) -> list[Record]:
+        """Return every record."""
+        page = await self._parts.store.list(self._parts.request())
+        return [Record(record) for record in page["records"]]
+
+    async def page(self, limit: int = 100, after: str | None = None) -> dict[str, Any]:
+        """Return `{"records", "count", "total", "next"}`; pass `next` as `after`."""
+        request = self._parts.request(limit=limit, after=after)
+        page = await self._parts.store.list(request)
+        return {**page, "records": [Record(record) for record in page["records"]]}
+
+    async def first(self) -> Record | None:
+        """Return the first record, or None."""
+        page = await self._parts.store.list(self._parts.request(limit=1))
+        return Record(page["records"][0]) if page["records"] else None
+
+    async def one(self) -> Record:
+        """Return the only record.
+
+        Raises:
+            RecordNotFoundError: If there is none.
+            MultipleRecordsError: If there are several.
+        """
+        name, criteria = self._parts.store.spec.name, repr(self._parts.filter or {})
+        page = await self._parts.store.list(self._parts.request(limit=2))
+        if not page["records"]:
+            raise RecordNotFoundError(model=name, criteria=criteria)
+        if len(page["records"]) > 1:
+            raise MultipleRecordsError(
+                model=name, criteria=criteria, verb="one()", instead="use all() or first()"
+            )
+        return Record(page["records"][0])
+
+    async def count(self) -> int:
+        """Return how many records match, whatever limit and offset are."""
+        return await self._parts.store.count(self._parts.where)
+
+    async def exists(self) -> bool:
+        """Return whether a record matches."""
+        key = self._parts.store.spec.key
+        page = await self._parts.store.list(self._parts.request(limit=1, fields=key, include=()))
+        return bool(page["records"])
+
+    async def iterate(self, batch: int = 1_000) -> AsyncIterator[Record]:
+        """Yield every record, holding one batch in memory; stable while others write."""
+        after, left = None, self._parts.limit
+        offset = self._parts.offset
+        while left is None or left > 0:
+            size = batch if left is None else min(batch, left)
+            request = self._parts.request(limit=size, after=after, offset=offset)
+            page = await self._parts.store.list(request)
+            for record in page["records"]:
+                yield Record(record)
+            after, offset = page["next"], 0
+            left = None if left is None else left - len(page["records"])
+            if after is None:
+                return
+
+    async def update(self, changes: Mapping[str, Any]) -> int:
+        """Give every match the same values; return how many there are.
+
+        Raises:
+            UnfilteredWriteError: Without a filter.
+        """
+        where = where_some(self._parts.store, self._parts.filter, "update()")
+        result = await Bulk(self._parts.store).update_where(where, changes)
+        return int(result["updated"])
+
+    async def delete(self) -> int:
+        """Delete every match; return how many there were.
+
+        Raises:
+            UnfilteredWriteError: Without a filter.
+        """
+        where = where_some(self._parts.store, self._parts.filter, "delete()")
+        result = await Bulk(self._parts.store).delete_where(where)
+        return int(result["deleted"])
+
+
+class Query(_Chain):
+    """A lazy, immutable query: each step returns a new one, results wait for the database.
+
+    db.query("users").where({"age": {"$gt": 18}}).sort("-age").limit(10).all()
+    """
+
+    def _wait(self, name: str, call: Callable[[AsyncQuery], Any]) -> Any:
+        twin = f"db.aio.query(…).{name}"
+        return sync_call(f"db.query(…).{name}", twin, call, AsyncQuery(self._parts))
+
+    def all(self) -> list[Record]:
+        """Return every record."""
+        found: list[Record] = self._wait("all", AsyncQuery.all)
+        return found
+
+    def page(self, limit: int = 100, after: str | None = None) -> dict[str, Any]:
+        """Return `{"records", "count", "total", "next"}`; pass `next` as `after`."""
+        page: dict[str, Any] = self._wait("page", lambda query: query.page(limit, after))
+        return page
+
+    def first(self) -> Record | None:
+        """Return the first record, or None."""
+        found: Record | None = self._wait("first", AsyncQuery.first)
+        return found
+
+    def one(self) -> Record:
+        """Return the only record; see `AsyncQuery.one` for the errors."""
+        found: Record = self._wait("one", AsyncQuery.one)
+        return found
+
+    def count(self) -> int:
+        """Return how many records match, whatever limit and offset are."""
+        return int(self._wait("count", AsyncQuery.count))
+
+    def exists(self) -> bool:
+        """Return whether a record matches."""
+        return bool(self._wait("exists", AsyncQuery.exists))
+
+    def iterate(self, batch: int = 1_000) -> Iterator[Record]:
+        """Yield every record, holding one batch in memory; stable while others write."""
+        records = AsyncQuery(self._parts).iterate(batch)
+
+        async def take() -> list[Record]:
+            taken: list[Record] = []
+            async for record in records:
+                taken.append(record)
+                if len(taken) == batch:
+                    break
+            return taken
+
+        while taken := self._wait("iterate", lambda _: take()):
+            yield from taken
+
+    def update(self, changes: Mapping[str, Any]) -> int:
+        """Give every match the same values; return how many there are."""
+        return int(self._wait("update", lambda query: query.update(changes)))
+
+    def delete(self) -> int:
+        """Delete every match; return how many there were."""
+        return int(self._wait("delete", AsyncQuery.delete))
+
+
+def query_parts(store: Store) -> _Parts:
+    """Return the parts of a query for everything."""
+    return _Parts(store)
