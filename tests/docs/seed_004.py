@@ -8,10 +8,7 @@ from pathlib import Path
 
 COPIES = Path(__file__).parent / "seed_004_blocks"
 ROOT = Path(__file__).parents[2]
-PLACES = (
-    Path("/work/shared/seeds/004_dataflow.rst"),
-    ROOT.parent / "shared" / "seeds" / "004_dataflow.rst",
-)
+SEED = ROOT.parent / "shared" / "seeds" / "004_dataflow.rst"
 HEADINGS = {
     "quick_start_model": "Model Definition and Node Generation",
     "quick_start_workflow": "Using Generated Nodes in Workflows",
@@ -19,6 +16,8 @@ HEADINGS = {
     "multi_database_configuration": "Multi-Database Configuration",
     "model_relationships": "Model Relationships",
     "schema_management": "Schema Management",
+    "query_builder": "Query Builder Integration",
+    "comparison_operators": "Comparison Operators",
 }
 _IMPORTS = {
     "from kailash.workflow.builder import": "from dataflow import",
@@ -29,7 +28,7 @@ _URLS = ("postgresql://user:pass@localhost/dbname", "postgresql://...")
 
 def find_seed() -> Path | None:
     """Return the path of the document, or None where it is not at hand."""
-    return next((place for place in PLACES if place.exists()), None)
+    return SEED if SEED.exists() else None
 
 
 def read_blocks(document: Path) -> dict[str, str]:

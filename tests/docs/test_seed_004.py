@@ -22,6 +22,25 @@ class User:
 """
 
 
+PEOPLE_ON_DB = """
+@db.model
+class User:
+    id: int
+    name: str
+    age: int
+    department: str
+    status: str
+
+db.bulk_create("User", [
+    {"name": "John Doe", "age": 41, "department": "engineering", "status": "active"},
+    {"name": "Johnny", "age": 17, "department": "sales", "status": "active"},
+    {"name": "John Roe", "age": 30, "department": "eng", "status": "active"},
+    {"name": "John Low", "age": 30, "department": "eng", "status": "inactive"},
+    {"name": "Ada", "age": 36, "department": "sales", "status": "active"},
+])
+"""
+
+
 class Session:
     """One namespace in which blocks run, on one database."""
 
@@ -140,6 +159,23 @@ def test_the_quick_starts_workflow_run_again_finds_two_users_of_one_name(session
     failure = caught.value.failures["read_user"]
     assert isinstance(failure, MultipleRecordsError)
     assert caught.value.results["create_user"]["id"] == 2
+
+
+@pytest.mark.parametrize(
+    ("block", "names"),
+    [("query_builder", {"John Doe", "Ada"}), ("comparison_operators", {"John Roe"})],
+)
+def test_the_query_builder_finds_what_the_comments_of_a_block_say(
+    session: Session, url: str, block: str, names: set[str]
+):
+    runtime, workflow = LocalRuntime(), WorkflowBuilder()
+    session.names |= {"db": DataFlow(url), "workflow": workflow, "runtime": runtime}
+    session.run_code(PEOPLE_ON_DB, "people")
+
+    session.run(block)
+
+    results, _ = runtime.execute(workflow)
+    assert {user["name"] for user in results["filtered_users"]["records"]} == names
 
 
 def test_multi_database_configuration_takes_keywords_and_a_config(session: Session, url: str):
