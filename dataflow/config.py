@@ -68,7 +68,7 @@ class DataFlowConfig(BaseSettings):
     """Seconds for opening one connection."""
 
     statement_timeout_s: float | None = Field(60.0, gt=0)
-    """Seconds for one statement (for bulk calls: one batch); None: no limit."""
+    """Seconds for one statement (bulk calls: up to 100,000 records); None: no limit."""
 
     busy_timeout_s: float = Field(30.0, gt=0)
     """SQLite: seconds to wait for another process's lock."""
