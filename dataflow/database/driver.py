@@ -8,7 +8,7 @@ the order of the statement's columns.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import sqlalchemy as sa
@@ -33,6 +33,7 @@ class UpsertPlan(NamedTuple):
         columns: Columns of the given rows, in their order.
         conflict: Columns that decide whether a record exists.
         update: Columns set on a conflict; empty: existing records stay as they are.
+        repeats: Tells, once the rows are read, whether some of them have the same key.
         increment: A version column that grows by one with each update.
         revive: A soft-delete column that an update sets to NULL.
     """
@@ -41,6 +42,7 @@ class UpsertPlan(NamedTuple):
     columns: tuple[sa.Column[Any], ...]
     conflict: tuple[sa.Column[Any], ...]
     update: tuple[sa.Column[Any], ...]
+    repeats: Callable[[], bool]
     increment: sa.Column[Any] | None = None
     revive: sa.Column[Any] | None = None
 
@@ -51,6 +53,7 @@ class UpdatePlan(NamedTuple):
     Attributes:
         columns: Columns of the given rows, in their order, the key included.
         key: Columns that name a record.
+        repeats: Tells, once the rows are read, whether some of them have the same key.
         increment: A version column that grows by one.
         live: A soft-delete column that must be NULL.
     """
@@ -58,6 +61,7 @@ class UpdatePlan(NamedTuple):
     table: sa.Table
     columns: tuple[sa.Column[Any], ...]
     key: tuple[sa.Column[Any], ...]
+    repeats: Callable[[], bool]
     increment: sa.Column[Any] | None = None
     live: sa.Column[Any] | None = None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Sequence
-from itertools import chain, count, islice
+from itertools import chain, islice
 from operator import add
 from typing import Any, ClassVar
 
@@ -162,14 +162,16 @@ class PostgresDriver(Driver):
         await connection.fetch(sql, value, timeout=self.config.statement_timeout_s)
 
     async def upsert_rows(self, connection: Any, plan: UpsertPlan, rows: Rows) -> int:
-        source, args = await self._source(connection, plan.table, plan.columns, rows)
+        source, place, args = await self._source(connection, plan.table, plan.columns, rows)
         names = ", ".join(map(self._quoted, plan.columns))
         conflict = ", ".join(map(self._quoted, plan.conflict))
         # Rows are locked in key order, so that concurrent upserts cannot deadlock.
-        choice, order, target = "", "ORDER BY dataflow_ord", ""
+        choice, order, target = "", f"ORDER BY {place}", ""
         if conflict:
-            choice, target = f"DISTINCT ON ({conflict})", f"({conflict})"
-            order = f"ORDER BY {conflict}, dataflow_ord{' DESC' if plan.update else ''}"
+            order, target = f"ORDER BY {conflict}", f"({conflict})"
+        if conflict and plan.repeats():
+            choice = f"DISTINCT ON ({conflict})"
+            order += f", {place}{' DESC' if plan.update else ''}"
         sql = (
             f"WITH written AS (INSERT INTO {self._name(plan.table)} AS t ({names}) "
             f"SELECT {choice} {names} FROM {source} AS s {order} "
@@ -189,12 +191,13 @@ class PostgresDriver(Driver):
         return "DO UPDATE SET " + ", ".join(sets)
 
     async def update_rows(self, connection: Any, plan: UpdatePlan, rows: Rows) -> int:
-        source, args = await self._source(connection, plan.table, plan.columns, rows)
+        source, place, args = await self._source(connection, plan.table, plan.columns, rows)
         table = self._name(plan.table)
         key = ", ".join(map(self._quoted, plan.key))
-        latest = (
-            f"SELECT DISTINCT ON ({key}) * FROM {source} AS r ORDER BY {key}, dataflow_ord DESC"
-        )
+        latest = f"SELECT * FROM {source} AS s ORDER BY {key}"
+        if plan.repeats():
+            choice = f"DISTINCT ON ({key})"
+            latest = f"SELECT {choice} * FROM {source} AS s ORDER BY {key}, {place} DESC"
         sets = [f"{self._quoted(c)} = s.{self._quoted(c)}" for c in plan.changed]
         if plan.increment is not None:
             sets.append(f"{self._quoted(plan.increment)} = t.{self._quoted(plan.increment)} + 1")
@@ -210,8 +213,8 @@ class PostgresDriver(Driver):
 
     async def _source(
         self, connection: Any, table: sa.Table, columns: Columns, rows: Rows
-    ) -> tuple[str, list[Any]]:
-        """Return a FROM item that yields the rows with their order, and its arguments."""
+    ) -> tuple[str, str, list[Any]]:
+        """Return a FROM item `s` that yields the rows, their order in it, and its arguments."""
         names = ", ".join(map(self._quoted, columns))
         iterator = iter(rows)
         head = list(islice(iterator, UNNEST_ROWS + 1))
@@ -222,19 +225,17 @@ class PostgresDriver(Driver):
             )
             source = f"unnest({arrays}) WITH ORDINALITY AS u({names}, dataflow_ord)"
             lists = [list(values) for values in zip(*head, strict=True)]
-            return f"(SELECT * FROM {source})", lists or [[] for _ in columns]
+            args = lists or [[] for _ in columns]
+            return f"(SELECT * FROM {source})", "s.dataflow_ord", args
         digest = hashlib.sha256(f"{table.fullname} {names}".encode()).hexdigest()[:16]
         stage = f"dataflow_stage_{digest}"
         await self.run_plain(
             connection,
             f"CREATE TEMPORARY TABLE IF NOT EXISTS {stage} ON COMMIT DROP AS "
-            f"SELECT {names}, 0::bigint AS dataflow_ord FROM {self._name(table)} WITH NO DATA; "
-            f"TRUNCATE {stage}",
+            f"SELECT {names} FROM {self._name(table)} WITH NO DATA; TRUNCATE {stage}",
         )
-        numbered = map(add, chain(head, iterator), zip(count()))
-        order: sa.Column[Any] = sa.Column("dataflow_ord", sa.BigInteger)
-        await self._copy(connection, stage, [*columns, order], numbered)
-        return stage, []
+        await self._copy(connection, stage, columns, chain(head, iterator))
+        return stage, "s.ctid", []  # a table that was only copied into is in order
 
     def _quoted(self, column: sa.Column[Any]) -> str:
         return self._dialect.identifier_preparer.format_column(column)

@@ -264,7 +264,7 @@ class SqliteDriver(Driver):
         if len(places) == 1:
             column = plan.conflict[0]
             value = "dataflow_unhex(value)" if is_bytes(column.type) else "value"
-            plain = [key.hex() if isinstance(key, bytes) else key for key in keys]
+            plain = [key.hex() for key in keys] if is_bytes(column.type) else list(keys)
             match = f"{self._quoted(column)} IN (SELECT {value} FROM json_each(?))"
             sql = f"SELECT count(*) FROM {table} WHERE {match}"
         else:

@@ -12,7 +12,7 @@ from dataflow.database.driver import Driver, UpdatePlan, UpsertPlan
 from dataflow.database.transaction import Level
 from dataflow.models.spec import ModelSpec
 from dataflow.query.filters import Filter
-from dataflow.records.collect import Collector, Tally
+from dataflow.records.collect import Collector, Tally, never
 from dataflow.records.encoding import (
     Encoder,
     Names,
@@ -96,7 +96,7 @@ class Bulk:
         feed = _Feed(segment.groups, encoder, self._given_key(names), keys=spec.key if ids else ())
         generated = ids and spec.key_is_generated and spec.key[0] not in names
         if skip and encoder.columns:
-            plan = UpsertPlan(spec.table, encoder.columns, (), ())
+            plan = UpsertPlan(spec.table, encoder.columns, (), (), never)
             inserted = await level.run(self._driver.upsert_rows, plan, feed.rows())
             tally.count(feed.count, inserted)
             return
@@ -137,11 +137,12 @@ class Bulk:
         async with self._database.transaction() as level:
             async for segment in segments(data, size, self._check_changes):
                 encoder = self._encoder(segment.shape.names, self._store.scope.updated())
-                feed = _Feed(segment.groups, encoder)
+                feed = _Feed(segment.groups, encoder, told_apart=self._spec.key)
                 plan = UpdatePlan(
                     self._spec.table,
                     encoder.columns,
                     tuple(self._spec.fields[name].column for name in self._spec.key),
+                    feed.repeats,
                     self._store.scope.version,
                     self._store.scope.live,
                 )
@@ -244,9 +245,9 @@ class Bulk:
             async for segment in segments(data, size, check):
                 names, given = segment.shape
                 encoder = self._encoder(names, self._store.scope.created())
-                feed = _Feed(segment.groups, encoder, self._given_key(names))
+                feed = _Feed(segment.groups, encoder, self._given_key(names), told_apart=key)
                 chosen = () if ignore else update_fields or given
-                plan = self._upsert_plan(encoder, key, chosen)
+                plan = self._upsert_plan(encoder, key, chosen, feed)
                 inserted += await level.run(self._driver.upsert_rows, plan, feed.rows())
                 processed += feed.covered
                 if feed.highest is not None:
@@ -258,7 +259,7 @@ class Bulk:
             "skipped": skipped, "success": True,
         }  # fmt: skip
 
-    def _upsert_plan(self, encoder: Encoder, key: Names, chosen: Names) -> UpsertPlan:
+    def _upsert_plan(self, encoder: Encoder, key: Names, chosen: Names, feed: _Feed) -> UpsertPlan:
         scope, fields = self._store.scope, self._spec.fields
         changed = [name for name in (*chosen, *scope.updated()) if name not in key]
         return UpsertPlan(
@@ -266,6 +267,7 @@ class Bulk:
             encoder.columns,
             tuple(fields[name].column for name in key),
             tuple(fields[name].column for name in dict.fromkeys(changed)) if chosen else (),
+            feed.repeats,
             scope.version,
             scope.live,
         )
@@ -293,7 +295,10 @@ class _Feed:
         encoder: Encoder,
         given_key: str | None = None,
         keys: Names = (),
+        told_apart: Names = (),
     ) -> None:
+        self._identity = itemgetter(*told_apart) if told_apart else None
+        self._seen: set[Any] = set()
         self._groups = groups
         self._encoder = encoder
         self._given_key = given_key
@@ -307,6 +312,10 @@ class _Feed:
     def rows(self) -> Iterator[tuple[Any, ...]]:
         return chain.from_iterable(map(self._encode, self._groups))
 
+    def repeats(self) -> bool:
+        """Whether rows that were read have the same key."""
+        return len(self._seen) < self.count
+
     def drain(self) -> None:
         for group in self._groups:
             self.count += len(group.rows)
@@ -315,6 +324,8 @@ class _Feed:
         rows = group.rows
         self.count += len(rows)
         self.covered += len(group.places)
+        if self._identity is not None:
+            self._seen.update(map(self._identity, rows))
         if self._given_key is not None:
             highest = max(map(itemgetter(self._given_key), rows))
             self.highest = highest if self.highest is None else max(highest, self.highest)

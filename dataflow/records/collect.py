@@ -13,7 +13,12 @@ from dataflow.records.faults import explain_fields, fault_field
 from dataflow.records.store import Store
 from dataflow.records.validation import Problem
 
-__all__ = ["Collector", "Tally"]
+__all__ = ["Collector", "Tally", "never"]
+
+
+def never() -> bool:
+    """Say that no key is repeated: conflicts here are of any kind."""
+    return False
 
 
 class Tally:
@@ -118,7 +123,7 @@ class Collector:
         encoder = Encoder(spec, driver.dialect, names, constants)
         encoded = encoder.encode(rows)
         if self._skip and encoder.columns:
-            plan = UpsertPlan(spec.table, encoder.columns, (), ())
+            plan = UpsertPlan(spec.table, encoder.columns, (), (), never)
             return await level.run(driver.upsert_rows, plan, encoded), ()
         if self._ids and spec.key_is_generated and spec.key[0] not in names:
             call = driver.insert_generated
