@@ -40,10 +40,20 @@ class _Job(Generic[T]):
         return self.result.result()
 
     def _start(self) -> None:
-        self._task = self._loop.create_task(self._coroutine)
+        self._task = self._loop.create_task(self._guarded())
         self._task.add_done_callback(self._finish)
 
+    async def _guarded(self) -> T:
+        try:
+            return await self._coroutine
+        except (SystemExit, KeyboardInterrupt) as error:
+            # asyncio would end the loop's thread with these; they belong to the caller.
+            self.result.set_exception(error)
+            raise asyncio.CancelledError from None
+
     def _finish(self, task: asyncio.Task[T]) -> None:
+        if self.result.done():
+            return
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
         if error is not None:
             self.result.set_exception(error)

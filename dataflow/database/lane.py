@@ -137,7 +137,7 @@ class Lane:
             CannotConnectError: If a new one cannot be opened.
         """
         if write and self.writer is not None:
-            await self.writer.acquire()
+            await self._take_writer(self.writer)
         try:
             if not self.gate.try_enter():
                 await self.gate.enter(self._longest_holder())
@@ -150,6 +150,16 @@ class Lane:
             if write and self.writer is not None:
                 self.writer.release()
             raise
+
+    async def _take_writer(self, writer: asyncio.Lock) -> None:
+        limit = self.driver.config.pool_timeout_s
+        try:
+            async with asyncio.timeout(limit if writer.locked() else None):
+                await writer.acquire()
+        except TimeoutError:
+            raise PoolExhaustedError(
+                waited_s=limit, size=1, waiting=self.gate.waiting, holder=self._longest_holder()
+            ) from None
 
     async def _checkout(self) -> Any:
         while True:
@@ -201,7 +211,9 @@ class Lane:
         """Put a connection whose caller has left into the pool."""
         self._closing.discard(task)
         if not task.cancelled() and task.exception() is None:
-            task.result().close()
+            closing = self.loop.create_task(greenlet_spawn(task.result().close))
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
 
     def give(self, fairy: Any, *, write: bool, broken: bool = False) -> None:
         """Return a connection; a broken one, or one in a transaction, is discarded."""

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from dataflow.errors import MultipleRecordsError, RecordNotFoundError
+from dataflow.errors import MultipleRecordsError, ParameterError, RecordNotFoundError
 from dataflow.portal import sync_call
 from dataflow.query.filters import Filter
 from dataflow.query.sort import parse_sort
@@ -48,6 +48,14 @@ class _Parts:
     @property
     def where(self) -> Filter:
         return self.store.where(self.filter)
+
+    def for_write(self, verb: str) -> Filter:
+        if self.limit is not None or self.offset:
+            raise ParameterError(
+                problem=f"{verb} changes every match; it takes no limit and no offset.",
+                advise="read the keys first, and filter by them: {'id': {'$in': [...]}}",
+            )
+        return where_some(self.store, self.filter, verb)
 
     def request(self, **changes: Any) -> ListRequest:
         options: dict[str, Any] = {
@@ -177,7 +185,7 @@ class AsyncQuery(_Chain):
         Raises:
             UnfilteredWriteError: Without a filter.
         """
-        where = where_some(self._parts.store, self._parts.filter, "update()")
+        where = self._parts.for_write("update()")
         result = await Bulk(self._parts.store).update_where(where, changes)
         return int(result["updated"])
 
@@ -187,7 +195,7 @@ class AsyncQuery(_Chain):
         Raises:
             UnfilteredWriteError: Without a filter.
         """
-        where = where_some(self._parts.store, self._parts.filter, "delete()")
+        where = self._parts.for_write("delete()")
         result = await Bulk(self._parts.store).delete_where(where)
         return int(result["deleted"])
 

@@ -105,8 +105,8 @@ class Run:
                 step = steps[index]
                 try:
                     outputs[index] = await self._run_step(step)
-                except (Exception, asyncio.CancelledError) as error:
-                    if _is_cancelled(error):
+                except BaseException as error:
+                    if _is_cancelled(error) or isinstance(error, GeneratorExit):
                         raise
                     outputs[index] = FAILED
                     self.failures[step.id] = error

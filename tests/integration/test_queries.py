@@ -219,3 +219,24 @@ def test_the_query_builder_refuses_a_mistake_at_once(people: DataFlow):
     assert str(caught.value) == (
         "model 'Person' has no field 'agee'.\n  help: did you mean 'age'?\n  code: DF108"
     )
+
+
+def test_a_limited_query_refuses_to_change_more_than_it_shows(people: DataFlow):
+    query = people.query("Person").where({"age": {"$gte": 0}}).limit(1)
+
+    with pytest.raises(ParameterError):
+        query.delete()
+    with pytest.raises(ParameterError):
+        query.offset(1).update({"nick": "x"})
+    assert people.count("Person") == len(NAMES)
+
+
+def test_an_exit_in_the_input_reaches_the_caller_and_leaves_everything_usable(people: DataFlow):
+    def rows() -> Any:
+        yield {"name": "new", "age": 1}
+        raise SystemExit(3)
+
+    with pytest.raises(SystemExit):
+        people.bulk_create("Person", rows())
+
+    assert people.count("Person") == len(NAMES)
