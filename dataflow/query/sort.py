@@ -52,7 +52,7 @@ def parse_sort(spec: ModelSpec, sort: Any, at: str | None = None) -> Sort:
 
 def _pair(item: Any, at: str | None) -> tuple[str, bool]:
     if isinstance(item, str):
-        return item.lstrip("+-"), item.startswith("-")
+        return item[1:] if item.startswith(("+", "-")) else item, item.startswith("-")
     if isinstance(item, Mapping):
         known_keys = set(item) <= {"field", "direction"}
         name, direction = item.get("field") if known_keys else None, item.get("direction", 1)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from dataflow import DataFlow, Field
-from dataflow.errors import FilterError
+from dataflow.errors import FilterError, UnknownFieldError
 from dataflow.models.spec import ModelSpec
 from dataflow.query.sort import order_for, parse_sort, total_order
 
@@ -71,3 +71,8 @@ def test_null_sorts_below_every_value(spec: ModelSpec):
 
     assert order == ['"seats"."guest" ASC NULLS FIRST', '"seats"."row" DESC']
     assert down == ['"seats"."guest" DESC NULLS LAST']
+
+
+def test_only_one_sign_stands_before_a_name(spec: ModelSpec):
+    with pytest.raises(UnknownFieldError):
+        parse_sort(spec, "--row")
