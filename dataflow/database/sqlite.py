@@ -30,6 +30,7 @@ from dataflow.database.driver import (
     UpsertPlan,
 )
 from dataflow.database.sqlite_errors import translate_error
+from dataflow.database.sqlite_functions import FUNCTIONS
 from dataflow.errors import DataFlowError
 from dataflow.models.columntypes import DECIMAL_COLLATION, is_bytes
 
@@ -55,7 +56,8 @@ class _Connection(sqlite3.Connection):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.create_collation(DECIMAL_COLLATION, _compare_decimals)
-        self.create_function("dataflow_unhex", 1, bytes.fromhex, deterministic=True)
+        for name, (count, function) in FUNCTIONS.items():
+            self.create_function(name, count, function, deterministic=True)
         self.execute("PRAGMA foreign_keys = ON")
         self.execute("PRAGMA case_sensitive_like = ON")  # as on every other database
         self._use_wal(float(options.get("timeout", 5.0)))

@@ -1,4 +1,4 @@
-"""Filters: from a MongoDB-style dict to a shape and its values, then to SQL.
+"""Filters: from a MongoDB-style dict to a shape and its values.
 
 A *shape* is the filter without its values: a nested tuple that can be hashed. SQL
 is compiled once per shape; values only fill its parameters.
@@ -6,6 +6,7 @@ is compiled once per shape; values only fill its parameters.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
@@ -13,16 +14,17 @@ import sqlalchemy as sa
 
 from dataflow.errors import FilterError, did_you_mean
 from dataflow.models.columntypes import JsonValue
-from dataflow.models.spec import FieldSpec, ModelSpec
-from dataflow.query.grouped import Grouped
-from dataflow.query.inlist import InList
-from dataflow.query.text import ESCAPE, pattern_for, pattern_of_regex
+from dataflow.models.spec import FieldSpec
+from dataflow.query.dates import instant_of, is_date
+from dataflow.query.documents import OPERATORS, is_deep, is_operators, json_value, leaf, node_count
+from dataflow.query.regex import RegexError, regex_of
+from dataflow.query.source import Source, place_of
+from dataflow.query.text import pattern_for, pattern_of_regex
 
-__all__ = ["EMPTY", "MAX_DEPTH", "MAX_TERMS", "Filter", "Validate", "condition_for", "parse_filter"]
+__all__ = ["EMPTY", "MAX_DEPTH", "MAX_TERMS", "Filter", "Shape", "Validate", "parse_filter"]
 
 MAX_DEPTH = 32
 MAX_TERMS = 1_000
-_GROUP = 50
 
 Shape = tuple[Any, ...]
 
@@ -52,7 +54,11 @@ class Filter(NamedTuple):
     @property
     def parameters(self) -> dict[str, Any]:
         """Return the values by parameter name."""
-        return {f"w{number}": value for number, value in enumerate(self.values)}
+        return self.named("w")
+
+    def named(self, prefix: str) -> dict[str, Any]:
+        """Return the values under names that begin with a prefix."""
+        return {f"{prefix}{number}": value for number, value in enumerate(self.values)}
 
 
 EMPTY = Filter((), ())
@@ -61,8 +67,8 @@ EMPTY = Filter((), ())
 class _Parser:
     """One walk over a filter; collects values while it builds the shape."""
 
-    def __init__(self, spec: ModelSpec, validate: Validate, at: str | None) -> None:
-        self.spec = spec
+    def __init__(self, source: Source, validate: Validate, at: str | None) -> None:
+        self.source = source
         self.validate = validate
         self.at = at
         self.values: list[Any] = []
@@ -85,10 +91,9 @@ class _Parser:
             raise self.refuse(f"a filter's keys must be texts, not {key!r}.")
         if key.startswith("$"):
             return self.logical(key, value, depth)
-        field = self.spec.fields.get(key)
-        if field is None:
-            self.spec.field(key, self.at)
-            raise AssertionError
+        field, path = place_of(self.source, key, self.at)
+        if isinstance(field.column.type, JsonValue):
+            return _Document(self, field, path).shape(value, depth)
         return self.field(field, value, depth)
 
     def logical(self, operator: str, value: Any, depth: int) -> Shape:
@@ -110,12 +115,23 @@ class _Parser:
         return ("not", either) if operator == "$nor" else either
 
     def field(self, field: FieldSpec, value: Any, depth: int) -> Shape:
-        if not isinstance(value, Mapping):
+        if not isinstance(value, Mapping) or is_date(value):
             return self.term("$eq", field, value)
         if not value:
             raise self.refuse(f"the filter of field {field.name!r} is an empty dict.")
+        value = self.with_options(field, value)
         parts = [self.operator(field, key, item, depth) for key, item in value.items()]
         return parts[0] if len(parts) == 1 else ("and", *parts)
+
+    def with_options(self, field: FieldSpec, value: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Fold MongoDB's `$options` into its `$regex`."""
+        if "$options" not in value:
+            return value
+        options, pattern = value["$options"], value.get("$regex")
+        if not isinstance(pattern, str) or not isinstance(options, str) or not options.isalpha():
+            raise self.refuse(f"$options of field {field.name!r} needs a $regex, and letters.")
+        rest = {key: item for key, item in value.items() if key != "$options"}
+        return {**rest, "$regex": f"(?{options}){pattern}"}
 
     def operator(self, field: FieldSpec, operator: Any, value: Any, depth: int) -> Shape:
         if operator == "$not":
@@ -130,15 +146,23 @@ class _Parser:
         return self.term(operator, field, value)
 
     def term(self, operator: str, field: FieldSpec, value: Any) -> Shape:
-        self.terms += 1
-        if self.terms > MAX_TERMS:
-            raise self.refuse(f"the filter has more than {MAX_TERMS} terms.")
-        if isinstance(field.column.type, JsonValue) and operator not in ("$null", "$exists"):
-            raise self.refuse(f"field {field.name!r} holds JSON, which {operator} cannot compare.")
+        self.count_terms(1)
         return _OPERATORS[operator](self, operator, field, value)
 
+    def count_terms(self, number: int) -> None:
+        self.terms += number
+        if self.terms > MAX_TERMS:
+            raise self.refuse(f"the filter has more than {MAX_TERMS} terms.")
+
     def value(self, field: FieldSpec, value: Any) -> None:
-        self.values.append(self.validate.value(field, value))
+        self.values.append(self.validate.value(field, self.resolved(field, value)))
+
+    def resolved(self, field: FieldSpec, value: Any) -> Any:
+        """Return the instant that `{"$date": …}` means, or its day for a date field."""
+        if not is_date(value):
+            return value
+        instant = instant_of(value, self.at)
+        return instant.date() if field.declared is dt.date else instant
 
     def many(self, operator: str, field: FieldSpec, values: Any) -> list[Any]:
         if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
@@ -163,7 +187,7 @@ def _comparison(parser: _Parser, operator: str, field: FieldSpec, value: Any) ->
 
 def _membership(parser: _Parser, operator: str, field: FieldSpec, value: Any) -> Shape:
     values = parser.many(operator, field, value)
-    present = [item for item in values if item is not None]
+    present = [parser.resolved(field, item) for item in values if item is not None]
     present = parser.validate.values(field, present)
     has_null = len(present) < len(values)
     parser.values.append(present)
@@ -196,16 +220,28 @@ def _text(parser: _Parser, operator: str, field: FieldSpec, value: Any) -> Shape
         raise parser.refuse(f"{operator} compares text, and field {field.name!r} holds none.")
     if not isinstance(value, str):
         raise parser.refuse(f"{operator} of field {field.name!r} takes a text, not {value!r}.")
-    pattern: str | None = pattern_for(operator, value)
-    if operator == "$regex":
-        pattern = pattern_of_regex(value)
-        if pattern is None:
-            raise parser.refuse(
-                f"the regular expression {value!r} of field {field.name!r} has no LIKE pattern.",
-                "use plain text with ^ at its start or $ at its end, or $like with % and _",
-            )
+    pattern = pattern_for(operator, value)
     parser.values.append(parser.validate.value(field, pattern))
     return ("ilike" if operator in ("$ilike", "$icontains") else "like", field.name)
+
+
+def _regex(parser: _Parser, operator: str, field: FieldSpec, value: Any) -> Shape:
+    if isinstance(value, str) and (plain := pattern_of_regex(value)) is not None:
+        return _text(parser, "$like", field, plain)
+    if not isinstance(field.column.type, sa.String) or not isinstance(value, str):
+        return _text(parser, operator, field, value)
+    try:
+        regex = regex_of(parser.validate.value(field, value))
+    except RegexError as error:
+        problem = f"the regular expression {value!r} of field {field.name!r}: {error}."
+        raise parser.refuse(problem) from None
+    parser.values += [regex, regex]
+    return ("regex", field.name)
+
+
+def _size(parser: _Parser, operator: str, field: FieldSpec, value: Any) -> Shape:
+    del value
+    raise parser.refuse(f"{operator} takes a JSON list, and field {field.name!r} holds none.")
 
 
 _Rule = Callable[[_Parser, str, FieldSpec, Any], Shape]
@@ -227,15 +263,106 @@ _OPERATORS: dict[str, _Rule] = {
     "$endswith": _text,
     "$contains": _text,
     "$icontains": _text,
-    "$regex": _text,
+    "$regex": _regex,
+    "$size": _size,
+    "$all": _size,
+    "$elemMatch": _size,
 }
 
 
-def parse_filter(spec: ModelSpec, filter: Any, validate: Validate, at: str | None = None) -> Filter:
-    """Check a filter against a model and split it into shape and values.
+class _Document:
+    """The filter of one path in a JSON field."""
+
+    def __init__(self, parser: _Parser, field: FieldSpec, path: tuple[str, ...]) -> None:
+        self.parser = parser
+        self.field = field
+        self.path = path
+        self.what = ".".join((field.name, *path))
+
+    def shape(self, value: Any, depth: int) -> Shape:
+        if not is_operators(value) or is_date(value):
+            return self.term("$eq", value)
+        value = self.parser.with_options(self.field, value)
+        parts = [self.operator(key, item, depth) for key, item in value.items()]
+        return parts[0] if len(parts) == 1 else ("and", *parts)
+
+    def operator(self, operator: Any, value: Any, depth: int) -> Shape:
+        if operator != "$not":
+            return self.term(operator, value)
+        if depth >= MAX_DEPTH:
+            raise self.parser.refuse(f"the filter is nested deeper than {MAX_DEPTH}.")
+        if not is_operators(value):
+            raise self.parser.refuse(f"$not of field {self.what!r} takes operators.")
+        return ("not", self.shape(value, depth + 1))
+
+    def term(self, operator: Any, value: Any) -> Shape:
+        parser = self.parser
+        parser.count_terms(1)
+        if operator not in OPERATORS:
+            raise parser.refuse(
+                f"there is no operator {operator!r} (in the filter of field {self.what!r}).",
+                did_you_mean(str(operator), (*OPERATORS, "$not")),
+            )
+        if not self.path and (operator in ("$exists", "$null") or value is None):
+            return _column_term(parser, operator, self.field, value)
+        if operator in ("$eq", "$contains") and isinstance(value, Mapping | list | tuple):
+            return self.whole("deep" if operator == "$eq" else "deep has", value)
+        if operator == "$ne":
+            return ("not", self.term("$eq", value))
+        if operator in ("$in", "$nin", "$all"):
+            return self.list_term(operator, value)
+        tree = leaf(operator, self.path, value, parser.at)
+        parser.count_terms(node_count(tree))
+        parser.values.append(tree)
+        shape = self.test
+        if operator == "$null" or (operator == "$eq" and value is None):
+            shape = ("or", ("null", self.field.name), shape)
+        negative = operator in ("$null", "$exists") and value is False
+        return ("not", shape) if negative else shape
+
+    @property
+    def test(self) -> Shape:
+        return ("json", self.field.name)
+
+    def whole(self, kind: str, value: Any) -> Shape:
+        """Compare with a whole object or array."""
+        if is_date(value):
+            return self.term("$eq", instant_of(value, self.parser.at))
+        plain = json_value(value, f"the filter of field {self.what!r}", self.parser.at)
+        self.parser.values += [[kind, list(self.path), plain]] * 3
+        return ("json equal", self.field.name)
+
+    def list_term(self, operator: str, value: Any) -> Shape:
+        values = self.parser.many(operator, self.field, value)
+        plain = [item for item in values if item is not None and not _is_whole(item)]
+        others = [item for item in values if item is None or _is_whole(item)]
+        parts = [self.term("$eq", item) for item in others]
+        if operator == "$all":
+            parts += [self.term("$eq", item) for item in plain]
+            return ("and", *parts) if parts else ("or",)
+        if plain:
+            self.parser.values.append(leaf("$in", self.path, plain, self.parser.at))
+            parts.append(self.test)
+        either: Shape = ("or", *parts)
+        return ("not", either) if operator == "$nin" else either
+
+
+def _column_term(parser: _Parser, operator: str, field: FieldSpec, value: Any) -> Shape:
+    """Test whether the column itself is null."""
+    if operator not in ("$eq", "$ne", "$exists", "$null"):
+        raise parser.refuse(f"{operator} of field {field.name!r} cannot compare with None.")
+    return _OPERATORS[operator](parser, operator, field, value)
+
+
+def _is_whole(value: Any) -> bool:
+    return is_deep(value) or isinstance(value, Mapping | tuple)
+
+
+def parse_filter(source: Source, filter: Any, validate: Validate, at: str | None = None) -> Filter:
+    """Check a filter against a model or a stage of a pipeline, and split it into shape and values.
 
     Args:
-        spec: The model.
+        source: What has the fields.
         filter: `{"age": {"$gt": 18}, "name": "Ada"}`; None and `{}` match everything.
         validate: Checks values against their field.
         at: The caller's place, for errors.
@@ -248,76 +375,6 @@ def parse_filter(spec: ModelSpec, filter: Any, validate: Validate, at: str | Non
     """
     if not filter and (filter is None or isinstance(filter, Mapping)):
         return EMPTY
-    parser = _Parser(spec, validate, at)
+    parser = _Parser(source, validate, at)
     shape = parser.document(filter, 1)
     return Filter(shape, tuple(parser.values))
-
-
-class _Builder:
-    """Builds the SQLAlchemy condition of a shape, numbering its parameters."""
-
-    def __init__(self, spec: ModelSpec) -> None:
-        self.spec = spec
-        self.count = 0
-
-    def build(self, shape: Shape) -> sa.ColumnElement[bool]:
-        if not shape:
-            return sa.true()
-        kind = shape[0]
-        if kind in ("and", "or", "not", "negate"):
-            return self.logical(kind, [self.build(part) for part in shape[1:]])
-        return self.comparison(kind, self.spec.fields[shape[1]].column)
-
-    def logical(self, kind: str, parts: list[sa.ColumnElement[bool]]) -> sa.ColumnElement[bool]:
-        if kind == "and":
-            return _balanced(sa.and_, sa.true(), parts)
-        if kind == "or":
-            return _balanced(sa.or_, sa.false(), parts)
-        if kind == "negate":
-            return sa.not_(parts[0])
-        # NOT of an unknown is unknown; a negated filter matches what the filter does not.
-        return sa.not_(sa.func.coalesce(parts[0], sa.false()))
-
-    def comparison(self, kind: str, column: sa.Column[Any]) -> sa.ColumnElement[bool]:
-        if kind in _NULL_TESTS:
-            return _NULL_TESTS[kind](column)
-        name = f"w{self.count}"
-        self.count += 1
-        if kind == "in":
-            return InList(column, name)
-        return _COMPARE[kind](column, sa.bindparam(name, type_=column.type))
-
-
-def _balanced(
-    join: Callable[..., sa.ColumnElement[bool]],
-    neutral: sa.ColumnElement[bool],
-    parts: list[sa.ColumnElement[bool]],
-) -> sa.ColumnElement[bool]:
-    """Join conditions in groups, because SQLite limits the depth of an expression."""
-    while len(parts) > _GROUP:
-        starts = range(0, len(parts), _GROUP)
-        groups = [join(neutral, *parts[start : start + _GROUP]) for start in starts]
-        parts = [Grouped(group) for group in groups]
-    return join(neutral, *parts)
-
-
-_NULL_TESTS: dict[str, Callable[[Any], sa.ColumnElement[bool]]] = {
-    "null": lambda column: column.is_(None),
-    "notnull": lambda column: column.is_not(None),
-}
-_COMPARE: dict[str, Callable[[Any, Any], sa.ColumnElement[bool]]] = {
-    "$eq": lambda column, value: column == value,
-    "$ne": lambda column, value: column != value,
-    "distinct": lambda column, value: column.is_distinct_from(value),
-    "$gt": lambda column, value: column > value,
-    "$gte": lambda column, value: column >= value,
-    "$lt": lambda column, value: column < value,
-    "$lte": lambda column, value: column <= value,
-    "like": lambda column, value: column.like(value, escape=ESCAPE),
-    "ilike": lambda column, value: column.ilike(value, escape=ESCAPE),
-}
-
-
-def condition_for(spec: ModelSpec, shape: Shape) -> sa.ColumnElement[bool]:
-    """Return the WHERE condition of a shape, with parameters `w0`, `w1`, …."""
-    return _Builder(spec).build(shape)

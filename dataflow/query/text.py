@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["ESCAPE", "escape_like", "pattern_for", "pattern_of_regex"]
+__all__ = ["ESCAPE", "escape_like", "pattern_for", "pattern_of_regex", "regex_of_like"]
 
 ESCAPE = "\\"
 _WILDCARDS = re.compile(r"([\\%_])")
@@ -43,3 +43,18 @@ def pattern_of_regex(regex: str) -> str | None:
         return None
     text = escape_like(re.sub(r"\\(.)", r"\1", found["text"]))
     return f"{'' if found['start'] else '%'}{text}{'' if found['end'] else '%'}"
+
+
+def regex_of_like(pattern: str) -> str:
+    """Return the regular expression for a whole text that a LIKE pattern means."""
+    parts = []
+    position = 0
+    while position < len(pattern):
+        character = pattern[position]
+        if character == ESCAPE and position + 1 < len(pattern):
+            position += 1
+            parts.append(re.escape(pattern[position]))
+        else:
+            parts.append({"%": ".*", "_": "."}.get(character) or re.escape(character))
+        position += 1
+    return f"^{''.join(parts)}$"

@@ -8,7 +8,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from dataflow.models.spec import ModelSpec
-from dataflow.query.filters import Filter, condition_for
+from dataflow.query.conditions import condition_for
+from dataflow.query.filters import Filter
 from dataflow.records.prepared import Prepared, prepare
 from dataflow.records.scope import Scope
 from dataflow.records.statements import (

@@ -8,7 +8,8 @@ from sqlalchemy.dialects.sqlite import aiosqlite
 from dataflow import DataFlow
 from dataflow.errors import FilterError, RecordValidationError
 from dataflow.models.spec import ModelSpec
-from dataflow.query.filters import EMPTY, Filter, condition_for, parse_filter
+from dataflow.query.conditions import condition_for
+from dataflow.query.filters import EMPTY, Filter, parse_filter
 from dataflow.records.validation import Validator
 
 
@@ -60,13 +61,12 @@ def test_a_value_of_another_type_is_refused(spec: ModelSpec):
         parse(spec, {"age": {"$between": [1, "x"]}})
 
 
-@pytest.mark.parametrize("operator", ["$eq", "$in", "$gt", "$between"])
-def test_a_document_is_not_compared(spec: ModelSpec, operator: str):
+def test_an_order_of_whole_documents_is_refused(spec: ModelSpec):
     with pytest.raises(FilterError) as caught:
-        parse(spec, {"extra": {operator: [{}, {}]}})
+        parse(spec, {"extra.a": {"$gt": [1]}})
 
-    assert (
-        caught.value.problem_text() == f"field 'extra' holds JSON, which {operator} cannot compare."
+    assert caught.value.problem_text() == (
+        "$gt of 'a' compares single values, not objects or arrays."
     )
 
 
@@ -92,7 +92,7 @@ def test_nothing_of_a_value_stands_in_the_statement(spec: ModelSpec):
     assert "DROP" not in sql
 
 
-@pytest.mark.parametrize("key", ["na'me", "name; --", "name\0", "Name", "name.x", "", "__class__"])
+@pytest.mark.parametrize("key", ["na'me", "name; --", "name\0", "Name", "", "__class__"])
 def test_only_names_of_fields_are_keys(spec: ModelSpec, key: str):
     with pytest.raises(Exception, match="has no field") as caught:
         parse(spec, {key: 1})

@@ -1,0 +1,187 @@
+"""Conditions on a document, written as SQL/JSON paths for PostgreSQL.
+
+Source: https://www.postgresql.org/docs/current/functions-json.html. In lax mode a step
+goes into the elements of an array, as MongoDB's paths do; a filter does so once more,
+which is how a condition reaches the elements of an array at its end.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from dataflow.query.regex import posix_of
+from dataflow.query.text import regex_of_like
+
+__all__ = ["element_paths", "paths_to", "predicate_for"]
+
+Tree = list[Any]
+_GROUP = 50
+
+
+class _Place(NamedTuple):
+    """One reading of a path: the parent, how the last key follows, what must hold first."""
+
+    parent: str
+    tail: str = ""
+    guard: str = ""
+
+    @property
+    def path(self) -> str:
+        return self.parent + self.tail
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether the path names one value, without going into arrays."""
+        return not self.tail.startswith(".")
+
+    def key(self, name: str) -> _Place:
+        return _Place(self.path, f".{_literal(name)}", self.guard)
+
+    def item(self, number: int) -> _Place:
+        if self.is_direct:
+            is_array = f'{self.path}.type() == "array"'
+            guard = f"{self.guard} && {is_array}" if self.guard else is_array
+            return _Place(self.parent, f"{self.tail}[{number}]", guard)
+        parent = f'{self.parent} ? (@{self.tail}.type() == "array")'
+        return _Place(parent, f"{self.tail}[{number}]", self.guard)
+
+    def holds(self, condition: str) -> str:
+        """Return the test that the value itself, not an element of it, fulfils a condition."""
+        if self.is_direct:
+            return self.guarded(f"({condition.format(at=self.path)})")
+        return self.guarded(f"exists({self.parent} ? ({condition.format(at='@' + self.tail)}))")
+
+    def guarded(self, test: str) -> str:
+        return f"({self.guard} && {test})" if self.guard else test
+
+
+def _literal(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _places(base: str, path: Sequence[str]) -> list[_Place]:
+    """Return the readings of a path; a number is a key, or the index of an array."""
+    places = [_Place(base)]
+    for part in path:
+        following = [place.key(part) for place in places]
+        if part.isascii() and part.isdigit() and len(part) < 10:
+            following += [place.item(int(part)) for place in places]
+        places = following
+    return places
+
+
+def _joined(operator: str, parts: Sequence[str]) -> str:
+    """Join tests in groups, because the server limits how deep they nest."""
+    if not parts:
+        return "(1 == 1)" if operator == "&&" else "(1 == 0)"
+    while len(parts) > _GROUP:
+        starts = range(0, len(parts), _GROUP)
+        parts = [_joined(operator, parts[start : start + _GROUP]) for start in starts]
+    return f"({f' {operator} '.join(parts)})" if len(parts) > 1 else parts[0]
+
+
+def predicate_for(tree: Tree, base: str = "$") -> str:
+    """Return a jsonpath predicate that is true for documents that fulfil a tree."""
+    kind, *rest = tree
+    return _WRITERS[kind](base, *rest)
+
+
+def _is(base: str, path: list[str], operator: str, value: Any) -> str:
+    condition = f'@.type() != "array" && {_condition(operator, value)}'
+    tests = [
+        place.guarded(f"exists({place.path} ? ({condition}))") for place in _places(base, path)
+    ]
+    return _joined("||", tests)
+
+
+def _condition(operator: str, value: Any) -> str:
+    if operator == "in":
+        return _joined("||", [f"@ == {_literal(item)}" for item in value] or ["1 == 0"])
+    if operator in ("like", "ilike", "like-text"):
+        flags = "is" if operator == "ilike" else "s"
+        return f'@ like_regex {_literal(regex_of_like(value))} flag "{flags}"'
+    if operator == "regex":
+        body, ignore_case, dot_all = value
+        flags = ("i" if ignore_case else "") + ("s" if dot_all else "")
+        suffix = f' flag "{flags}"' if flags else ""
+        return f"@ like_regex {_literal(posix_of(body))}{suffix}"
+    return f"@ {operator} {_literal(value)}"
+
+
+def _missing(base: str, path: list[str]) -> str:
+    """Some object on the way lacks its key, or a single value stands where one should be."""
+    tests = []
+    for depth, part in enumerate(path):
+        key = f".{_literal(part)}"
+        for place in _places(base, path[:depth]):
+            lacks = f'exists({place.path} ? (@.type() == "object" && !exists(@{key})))'
+            tests.append(place.guarded(lacks))
+            if depth:
+                tests.append(place.holds(_single("{at}")))
+    return _joined("||", tests)
+
+
+def _single(at: str) -> str:
+    kinds = ("number", "string", "boolean", "null")
+    return " || ".join(f'{at}.type() == "{kind}"' for kind in kinds)
+
+
+def _exists(base: str, path: list[str]) -> str:
+    places = _places(base, path)
+    return _joined("||", [place.guarded(f"exists({place.path})") for place in places])
+
+
+def _size(base: str, path: list[str], operator: str, number: int) -> str:
+    condition = f'{{at}}.type() == "array" && {{at}}.size() {operator} {number}'
+    return _joined("||", [place.holds(condition) for place in _places(base, path)])
+
+
+def _in_array(place: _Place, rest: str) -> str:
+    """Return the test that an array at a place has what `rest` selects from it."""
+    if place.is_direct:
+        return place.guarded(f'({place.path}.type() == "array" && exists({place.path}{rest}))')
+    arrays = f'{place.parent} ? (@{place.tail}.type() == "array"){place.tail}'
+    return place.guarded(f"exists({arrays}{rest})")
+
+
+def _has(base: str, path: list[str], value: Any) -> str:
+    rest = f' ? (@.type() != "array" && @ == {_literal(value)})'
+    return _joined("||", [_in_array(place, rest) for place in _places(base, path)])
+
+
+def _element(base: str, path: list[str], tree: Tree) -> str:
+    rest = f"[*] ? ({predicate_for(tree, '@')})"
+    return _joined("||", [_in_array(place, rest) for place in _places(base, path)])
+
+
+_WRITERS: dict[str, Callable[..., str]] = {
+    "and": lambda base, *trees: _joined("&&", [predicate_for(tree, base) for tree in trees]),
+    "or": lambda base, *trees: _joined("||", [predicate_for(tree, base) for tree in trees]),
+    "not": lambda base, tree: f"!({predicate_for(tree, base)})",
+    "is": _is,
+    "missing": _missing,
+    "exists": _exists,
+    "size": _size,
+    "has": _has,
+    "element": _element,
+    "object": lambda base: f'({base}.type() == "object")',
+}
+
+
+def paths_to(path: Sequence[str]) -> list[str]:
+    """Return jsonpaths to the values at a path and to the elements of arrays there."""
+    return [text for place in _places("$", path) for text in (place.path, f"{place.path}[*]")]
+
+
+def element_paths(path: Sequence[str]) -> list[str]:
+    """Return jsonpaths to the elements of arrays at a path."""
+    found = []
+    for place in _places("$", path):
+        if place.is_direct:
+            found.append(f"{place.path}[*]")
+        else:
+            is_array = f'(@{place.tail}.type() == "array")'
+            found.append(f"{place.parent} ? {is_array}{place.tail}[*]")
+    return found
