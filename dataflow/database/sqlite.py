@@ -29,6 +29,7 @@ from dataflow.database.driver import (
     UpdatePlan,
     UpsertPlan,
 )
+from dataflow.database.sqlite_aggregates import AGGREGATES
 from dataflow.database.sqlite_errors import translate_error
 from dataflow.database.sqlite_functions import FUNCTIONS
 from dataflow.errors import DataFlowError
@@ -58,6 +59,8 @@ class _Connection(sqlite3.Connection):
         self.create_collation(DECIMAL_COLLATION, _compare_decimals)
         for name, (count, function) in FUNCTIONS.items():
             self.create_function(name, count, function, deterministic=True)
+        for name, (count, aggregate) in AGGREGATES.items():
+            self.create_aggregate(name, count, aggregate)
         self.execute("PRAGMA foreign_keys = ON")
         self.execute("PRAGMA case_sensitive_like = ON")  # as on every other database
         self._use_wal(float(options.get("timeout", 5.0)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -10,6 +10,7 @@ from dataflow.errors import MultipleRecordsError, ParameterError, RecordNotFound
 from dataflow.portal import sync_call
 from dataflow.query.filters import Filter
 from dataflow.query.sort import parse_sort
+from dataflow.records.aggregates import run_aggregate
 from dataflow.records.bulk import Bulk
 from dataflow.records.listing import ListRequest
 from dataflow.records.requests import field_names, link_names, list_request, where_some
@@ -48,6 +49,18 @@ class _Parts:
     @property
     def where(self) -> Filter:
         return self.store.where(self.filter)
+
+    def stages(self) -> list[dict[str, Any]]:
+        """Return sort, offset and limit as the first stages of a pipeline."""
+        found: list[dict[str, Any]] = []
+        if self.sort is not None:
+            order = parse_sort(self.store.spec, self.sort)
+            found.append({"$sort": {name: -1 if down else 1 for name, down in order}})
+        if self.offset:
+            found.append({"$skip": self.offset})
+        if self.limit is not None:
+            found.append({"$limit": self.limit})
+        return found
 
     def for_write(self, verb: str) -> Filter:
         if self.limit is not None or self.offset:
@@ -179,6 +192,22 @@ class AsyncQuery(_Chain):
             if after is None:
                 return
 
+    async def aggregate(self, pipeline: Sequence[Mapping[str, Any]]) -> Any:
+        """Return the records of a pipeline over the matches, or one value.
+
+        Args:
+            pipeline: MongoDB's stages, compiled to one statement. A last stage that is a
+                bare accumulator, such as `{"$sum": "$amount"}`, makes the result a value.
+
+        Raises:
+            FilterError: For an unknown stage, operator or shape.
+            UnknownFieldError: For a field that a stage lacks.
+        """
+        parts = self._parts
+        stages = [*parts.stages(), *pipeline] if isinstance(pipeline, list | tuple) else pipeline
+        found = await run_aggregate(parts.store, parts.where, stages)
+        return [Record(record) for record in found] if isinstance(found, list) else found
+
     async def update(self, changes: Mapping[str, Any]) -> int:
         """Give every match the same values; return how many there are.
 
@@ -252,6 +281,10 @@ class Query(_Chain):
 
         while taken := self._wait("iterate", lambda _: take()):
             yield from taken
+
+    def aggregate(self, pipeline: Sequence[Mapping[str, Any]]) -> Any:
+        """Return the records of a pipeline, or one value; see `AsyncQuery.aggregate`."""
+        return self._wait("aggregate", lambda query: query.aggregate(pipeline))
 
     def update(self, changes: Mapping[str, Any]) -> int:
         """Give every match the same values; return how many there are."""
