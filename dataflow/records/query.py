@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from dataflow.errors import MultipleRecordsError, ParameterError, RecordNotFoundError
 from dataflow.portal import sync_call
@@ -12,7 +12,8 @@ from dataflow.query.filters import Filter
 from dataflow.query.sort import parse_sort
 from dataflow.records.aggregates import run_aggregate
 from dataflow.records.bulk import Bulk
-from dataflow.records.listing import ListRequest
+from dataflow.records.inspection import Sql, explain, sql_of
+from dataflow.records.listing import ListRequest, Lock
 from dataflow.records.requests import field_names, link_names, list_request, where_some
 from dataflow.records.store import Store
 
@@ -39,6 +40,8 @@ class _Parts:
     offset: int = 0
     fields: tuple[str, ...] | None = None
     include: tuple[str, ...] = ()
+    distinct: bool = False
+    lock: Lock | None = None
 
     @property
     def filter(self) -> Mapping[str, Any] | None:
@@ -50,9 +53,11 @@ class _Parts:
     def where(self) -> Filter:
         return self.store.where(self.filter)
 
-    def stages(self) -> list[dict[str, Any]]:
-        """Return sort, offset and limit as the first stages of a pipeline."""
-        found: list[dict[str, Any]] = []
+    def with_stages(self, pipeline: Any) -> Any:
+        """Return a pipeline that begins with this query's sort, offset and limit."""
+        if not isinstance(pipeline, list | tuple):
+            return pipeline
+        found: list[Any] = []
         if self.sort is not None:
             order = parse_sort(self.store.spec, self.sort)
             found.append({"$sort": {name: -1 if down else 1 for name, down in order}})
@@ -60,7 +65,7 @@ class _Parts:
             found.append({"$skip": self.offset})
         if self.limit is not None:
             found.append({"$limit": self.limit})
-        return found
+        return [*found, *pipeline]
 
     def for_write(self, verb: str) -> Filter:
         if self.limit is not None or self.offset:
@@ -75,7 +80,29 @@ class _Parts:
             "filter": self.filter, "sort": self.sort, "limit": self.limit,
             "offset": self.offset, "fields": self.fields, "include": self.include,
         }  # fmt: skip
-        return list_request(self.store, options | changes)
+        request = list_request(self.store, options | changes)
+        if not self.distinct and self.lock is None:
+            return request
+        return replace(request, distinct=self.distinct, lock=self.lock)
+
+    def check(self) -> Self:
+        """Refuse combinations that have no meaning.
+
+        Raises:
+            ParameterError: Naming them.
+        """
+        if not self.distinct:
+            return self
+        if self.fields is None or self.include:
+            raise ParameterError(
+                problem="distinct() needs fields(...), and no include.",
+                advise='write .fields("city").distinct()',
+            )
+        outside = [n for n, _ in parse_sort(self.store.spec, self.sort) if n not in self.fields]
+        if outside or self.lock is not None:
+            what = f"sorts by {outside[0]!r}, which is not among its fields" if outside else "locks"
+            raise ParameterError(problem=f"a distinct query {what}.")
+        return self
 
 
 class _Chain:
@@ -92,6 +119,15 @@ class _Chain:
 
     def _with(self, **changes: Any) -> Self:
         return type(self)(replace(self._parts, **changes))
+
+    async def _list(self, **changes: Any) -> dict[str, Any]:
+        parts = self._parts.check()
+        if parts.lock is not None and parts.store.database.current() is None:
+            raise ParameterError(
+                problem="for_update() locks until the transaction ends, and there is none.",
+                advise="run the query inside `with db.transaction():`",
+            )
+        return await parts.store.list(parts.request(**changes))
 
     def where(self, filter: Mapping[str, Any]) -> Self:
         """Add a filter, joined to the others with AND.
@@ -126,6 +162,39 @@ class _Chain:
         """Set which links are loaded, each with one statement."""
         return self._with(include=link_names(self._parts.store, names))
 
+    def distinct(self) -> Self:
+        """Return equal records once; takes the chosen `fields` only.
+
+        Raises:
+            ParameterError: Without fields, or with a sort by another field.
+        """
+        return self._with(distinct=True)
+
+    def for_update(self, *, skip_locked: bool = False, nowait: bool = False) -> Self:
+        """Lock the records until the transaction ends; SQLite locks its only writer anyway.
+
+        Args:
+            skip_locked: Leave out records that others hold.
+            nowait: Fail at once if others hold one.
+
+        Raises:
+            ParameterError: For both at once; when run, outside a transaction.
+        """
+        if skip_locked and nowait:
+            raise ParameterError(problem="for_update() takes skip_locked or nowait, not both.")
+        lock: Lock = "skip locked" if skip_locked else "nowait" if nowait else "wait"
+        return self._with(lock=lock)
+
+    def sql(self, pipeline: Sequence[Mapping[str, Any]] | None = None) -> Sql:
+        """Return the statement and its arguments, `(text, args)`, without running it.
+
+        Args:
+            pipeline: Show what `aggregate(pipeline)` runs.
+        """
+        parts = self._parts.check()
+        stages = None if pipeline is None else parts.with_stages(pipeline)
+        return sql_of(parts.store, parts.request(), stages)
+
     def __repr__(self) -> str:
         """Return model and filter."""
         return f"{type(self).__name__}({self._parts.store.spec.name}, {self._parts.filter!r})"
@@ -136,18 +205,29 @@ class AsyncQuery(_Chain):
 
     async def all(self) -> list[Record]:
         """Return every record."""
-        page = await self._parts.store.list(self._parts.request())
+        page = await self._list()
         return [Record(record) for record in page["records"]]
 
-    async def page(self, limit: int = 100, after: str | None = None) -> dict[str, Any]:
-        """Return `{"records", "count", "total", "next"}`; pass `next` as `after`."""
-        request = self._parts.request(limit=limit, after=after)
-        page = await self._parts.store.list(request)
+    async def page(
+        self,
+        limit: int = 100,
+        after: str | None = None,
+        *,
+        count: bool | Literal["estimate"] = False,
+    ) -> dict[str, Any]:
+        """Return `{"records", "count", "total", "next"}`; pass `next` as `after`.
+
+        Args:
+            limit: Records per page.
+            after: The `next` of the page before.
+            count: Count all matches into `total`; `"estimate"`: by the planner's statistics.
+        """
+        page = await self._list(limit=limit, after=after, count=count)
         return {**page, "records": [Record(record) for record in page["records"]]}
 
     async def first(self) -> Record | None:
         """Return the first record, or None."""
-        page = await self._parts.store.list(self._parts.request(limit=1))
+        page = await self._list(limit=1)
         return Record(page["records"][0]) if page["records"] else None
 
     async def one(self) -> Record:
@@ -158,7 +238,7 @@ class AsyncQuery(_Chain):
             MultipleRecordsError: If there are several.
         """
         name, criteria = self._parts.store.spec.name, repr(self._parts.filter or {})
-        page = await self._parts.store.list(self._parts.request(limit=2))
+        page = await self._list(limit=2)
         if not page["records"]:
             raise RecordNotFoundError(model=name, criteria=criteria)
         if len(page["records"]) > 1:
@@ -167,14 +247,24 @@ class AsyncQuery(_Chain):
             )
         return Record(page["records"][0])
 
-    async def count(self) -> int:
-        """Return how many records match, whatever limit and offset are."""
-        return await self._parts.store.count(self._parts.where)
+    async def count(self, *, estimate: bool = False) -> int:
+        """Return how many records match, whatever limit and offset are.
+
+        Args:
+            estimate: Ask the planner's statistics, which takes no longer for more records;
+                exact on SQLite, which keeps none.
+        """
+        store, where = self._parts.store, self._parts.where
+        if not estimate:
+            return await store.count(where)
+        await store.ready()
+        return await store.pages.estimate(where)
 
     async def exists(self) -> bool:
         """Return whether a record matches."""
         key = self._parts.store.spec.key
-        page = await self._parts.store.list(self._parts.request(limit=1, fields=key, include=()))
+        request = replace(self._parts.request(limit=1, fields=key, include=()), distinct=False)
+        page = await self._parts.store.list(request)
         return bool(page["records"])
 
     async def iterate(self, batch: int = 1_000) -> AsyncIterator[Record]:
@@ -183,8 +273,8 @@ class AsyncQuery(_Chain):
         offset = self._parts.offset
         while left is None or left > 0:
             size = batch if left is None else min(batch, left)
-            request = self._parts.request(limit=size, after=after, offset=offset)
-            page = await self._parts.store.list(request)
+            request = {"limit": size, "after": after, "offset": offset}
+            page = await self._list(**request)
             for record in page["records"]:
                 yield Record(record)
             after, offset = page["next"], 0
@@ -204,9 +294,19 @@ class AsyncQuery(_Chain):
             UnknownFieldError: For a field that a stage lacks.
         """
         parts = self._parts
-        stages = [*parts.stages(), *pipeline] if isinstance(pipeline, list | tuple) else pipeline
-        found = await run_aggregate(parts.store, parts.where, stages)
+        found = await run_aggregate(parts.store, parts.where, parts.with_stages(pipeline))
         return [Record(record) for record in found] if isinstance(found, list) else found
+
+    async def explain(
+        self, pipeline: Sequence[Mapping[str, Any]] | None = None, *, analyze: bool = False
+    ) -> list[str]:
+        """Return the lines of the database's plan for the query.
+
+        Args:
+            pipeline: Explain what `aggregate(pipeline)` runs.
+            analyze: Run the query and show what it took; PostgreSQL only.
+        """
+        return await explain(self._parts.store, self.sql(pipeline), analyze=analyze)
 
     async def update(self, changes: Mapping[str, Any]) -> int:
         """Give every match the same values; return how many there are.
@@ -244,9 +344,17 @@ class Query(_Chain):
         found: list[Record] = self._wait("all", AsyncQuery.all)
         return found
 
-    def page(self, limit: int = 100, after: str | None = None) -> dict[str, Any]:
-        """Return `{"records", "count", "total", "next"}`; pass `next` as `after`."""
-        page: dict[str, Any] = self._wait("page", lambda query: query.page(limit, after))
+    def page(
+        self,
+        limit: int = 100,
+        after: str | None = None,
+        *,
+        count: bool | Literal["estimate"] = False,
+    ) -> dict[str, Any]:
+        """Return `{"records", "count", "total", "next"}`; see `AsyncQuery.page`."""
+        page: dict[str, Any] = self._wait(
+            "page", lambda query: query.page(limit, after, count=count)
+        )
         return page
 
     def first(self) -> Record | None:
@@ -259,9 +367,9 @@ class Query(_Chain):
         found: Record = self._wait("one", AsyncQuery.one)
         return found
 
-    def count(self) -> int:
-        """Return how many records match, whatever limit and offset are."""
-        return int(self._wait("count", AsyncQuery.count))
+    def count(self, *, estimate: bool = False) -> int:
+        """Return how many records match; see `AsyncQuery.count`."""
+        return int(self._wait("count", lambda query: query.count(estimate=estimate)))
 
     def exists(self) -> bool:
         """Return whether a record matches."""
@@ -285,6 +393,15 @@ class Query(_Chain):
     def aggregate(self, pipeline: Sequence[Mapping[str, Any]]) -> Any:
         """Return the records of a pipeline, or one value; see `AsyncQuery.aggregate`."""
         return self._wait("aggregate", lambda query: query.aggregate(pipeline))
+
+    def explain(
+        self, pipeline: Sequence[Mapping[str, Any]] | None = None, *, analyze: bool = False
+    ) -> list[str]:
+        """Return the lines of the database's plan; see `AsyncQuery.explain`."""
+        lines: list[str] = self._wait(
+            "explain", lambda query: query.explain(pipeline, analyze=analyze)
+        )
+        return lines
 
     def update(self, changes: Mapping[str, Any]) -> int:
         """Give every match the same values; return how many there are."""
