@@ -40,6 +40,31 @@ def _json_map(document: str, key: str) -> str:
     return json.dumps(found, ensure_ascii=False, separators=(",", ":"))
 
 
+@lru_cache(maxsize=500)
+def _tree(text: str) -> dict[str, Any]:
+    tree: dict[str, Any] = json.loads(text)
+    return tree
+
+
+def _json_keep(document: str | None, tree: str) -> str | None:
+    """Return the parts of a document that a tree of keys names; None for single values."""
+    if document is None or document[:1] not in "{[":
+        return None
+    return json.dumps(_kept(json.loads(document), _tree(tree)), ensure_ascii=False)
+
+
+def _kept(value: Any, tree: dict[str, Any]) -> Any:
+    if not tree:
+        return value
+    if isinstance(value, list):
+        return [_kept(item, tree) for item in value if isinstance(item, dict | list)]
+    return {
+        key: _kept(value[key], inner)
+        for key, inner in tree.items()
+        if key in value and (not inner or isinstance(value[key], dict | list))
+    }
+
+
 def _json_array(*values: str | None) -> str:
     return f"[{','.join('null' if value is None else value for value in values)}]"
 
@@ -162,6 +187,7 @@ FUNCTIONS: dict[str, tuple[int, Function]] = {
     "dataflow_json_array": (-1, _json_array),
     "dataflow_json_compare": (4, _json_compare),
     "dataflow_json_contains": (2, _json_contains),
+    "dataflow_json_keep": (2, _json_keep),
     "dataflow_json_key": (1, canonical),
     "dataflow_json_map": (2, _json_map),
     "dataflow_json_match": (2, matches_json),

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from dataflow.errors import FilterError
 from dataflow.query.accumulators import Accumulation, parse_accumulator
 from dataflow.query.expressions import Expressions
-from dataflow.query.kinds import ANY, Array, Json
+from dataflow.query.kinds import ANY, Json, Scalar
 from dataflow.query.rows import Order, Rows
 from dataflow.query.terms import Term, as_json, call, document, leaves, rebuilt
 
@@ -54,10 +54,10 @@ def _group_key(term: Term) -> Term:
     """Return a key whose parts can be compared; what is missing is null."""
     if term.is_document:
         return document({name: _group_key(part) for name, part in term.parts.items()})
-    if isinstance(term.kind, Json | Array):
-        value = as_json(term, exact=not isinstance(term.kind, Json))
-        filled = call("json column", value, kind=ANY)
-        return Term(ANY, call("json key", filled).sql, weight=filled.weight)
+    if not isinstance(term.kind, Scalar):
+        filled = call("json column", as_json(term))
+        kind = ANY if isinstance(term.kind, Json) else term.kind
+        return Term(kind, call("json key", filled).sql, weight=filled.weight)
     if term.family == "decimal":
         return call("decimal key", term, kind=term.kind)
     return term

@@ -11,7 +11,7 @@ from dataflow.errors import FilterError
 from dataflow.query.elements import Elements
 from dataflow.query.expressions import Expressions
 from dataflow.query.grouping import check_name
-from dataflow.query.kinds import ANY, INT, Array, Document, Json
+from dataflow.query.kinds import ANY, INT, Array, Document, Json, Scalar
 from dataflow.query.rows import Joined, Order, Rows, rows_of
 from dataflow.query.terms import (
     Term,
@@ -47,6 +47,8 @@ def lookup_rows(rows: Rows, options: Any) -> Rows:
     local = Expressions(rows.fields, rows.plan.at).field(str(options["localField"]))
     other = Expressions(foreign.fields, rows.plan.at).field(str(options["foreignField"]))
     nullable = _is_nullable(local) and table.spec.field(str(options["foreignField"])).nullable
+    if not isinstance(local.kind, Scalar):
+        local = call("json column", as_json(local))  # what is missing looks up null
     test = _equality(local, other, nullable=nullable)
     value = document(foreign.fields)
     place = foreign.fields[table.spec.key[0]]
@@ -136,10 +138,10 @@ def _spread(rows: Rows, term: Term, unwind: _Unwind) -> tuple[Rows, Term, Term]:
     natural = (*rows.natural, place) if rows.natural else ()
     order = (*rows.order, place) if rows.order else ()
     item = term.kind.item if isinstance(term.kind, Array) else ANY
-    if not unwind.keep:
+    if unwind.keep and isinstance(item, Document):
+        element = Term(item, element.sql)  # an object of its own could not be missing
+    else:
         element = unpacked(element, item)
-    elif not isinstance(item, Json):
-        element = Term(item, element.sql) if isinstance(item, Document | Array) else element
     return rows.replaced(source=source, natural=natural, order=order), element, index
 
 

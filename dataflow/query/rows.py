@@ -158,20 +158,20 @@ class Rows:
             statement = statement.offset(offset)
         return statement
 
-    def nested(self, extra: Mapping[str, Term] | None = None, *, cte: bool = False) -> Rows:
-        """Return the same rows with every field a column of a subquery.
+    def nested(self, extra: Mapping[str, Term] | None = None) -> Rows:
+        """Return the same rows with every field a column of a named subquery.
+
+        Named ones (WITH) stay flat in the text, where nested ones overflow SQLite's parser.
 
         Args:
             extra: More fields to compute.
-            cte: Name the subquery once, for several uses.
         """
         fields = {**self.fields, **(extra or {})}
         orders = [entry.term for entry in (*self.order, *self.natural)]
         terms = [*fields.values(), *orders]
         flat = [leaf.sql for term in terms for leaf in leaves(term)]
         statement = self.select(flat)
-        name = f"s{self.plan.number()}"
-        source = statement.cte(name) if cte else statement.subquery(name)
+        source = statement.cte(f"s{self.plan.number()}")
         found = iter(list(source.c))
         moved = {name: rebuilt(term, found) for name, term in fields.items()}
         order = tuple(Order(rebuilt(e.term, found), e.descending) for e in self.order)
@@ -184,10 +184,11 @@ class Rows:
 
     def numbered(self) -> tuple[Rows, Term]:
         """Return the rows with the number of their place in the order."""
-        if not self.position:
-            return self, Term(INT, sa.literal(0, sa.Integer()))
-        place = sa.func.row_number().over(order_by=order_columns(self.position))
-        rows = self.free().nested({"\0place": Term(INT, place)})
+        rows = self.free()
+        if not rows.position:
+            return rows, Term(INT, sa.literal(0, sa.Integer()))
+        place = sa.func.row_number().over(order_by=order_columns(rows.position))
+        rows = rows.nested({"\0place": Term(INT, place)})
         fields = dict(rows.fields)
         term = fields.pop("\0place")
         return rows.replaced(fields=fields), term
@@ -216,7 +217,7 @@ def order_columns(order: Iterable[Order]) -> list[Any]:
 def _sort_keys(term: Term) -> list[Any]:
     if isinstance(term.kind, Scalar):
         return [call("decimal key", term).sql if term.family == "decimal" else term.sql]
-    value = as_json(term)
+    value = call("json column", as_json(term))  # what is missing sorts with null
     number, text = (call(name, value).sql for name in ("number of json", "json text key"))
     return [call("json rank", value).sql, number, text, call("json rest", value).sql]
 

@@ -16,7 +16,7 @@ from dataflow.query.joins import lookup_rows, unwind_rows
 from dataflow.query.kinds import ANY, Array
 from dataflow.query.projection import add_fields, project_fields
 from dataflow.query.rows import Order, Rows
-from dataflow.query.terms import Term, as_json, call, document, literal, truth
+from dataflow.query.terms import Term, as_json, call, document, truth
 
 __all__ = ["STAGES", "apply_stages"]
 
@@ -136,7 +136,7 @@ def _distinct(rows: Rows, options: Any) -> Rows:
 def _facet(rows: Rows, options: Any) -> Rows:
     if not isinstance(options, Mapping) or not options:
         raise refuse(rows, "$facet takes a dict of pipelines by name.")
-    shared = rows.nested(cte=True)
+    shared = rows.nested()
     fields: dict[str, Term] = {}
     for name, pipeline in options.items():
         check_name(rows, "$facet", name)
@@ -148,7 +148,9 @@ def _facet(rows: Rows, options: Any) -> Rows:
 
 def _packed(rows: Rows) -> Term:
     """Return all rows as one list."""
-    rows, place = rows.free().numbered() if rows.position else (rows.nested(), literal(0))
+    rows, place = rows.numbered()
+    if rows.is_limited or rows.group_by:
+        rows = rows.nested()
     value = document(rows.fields)
     array = call("push", place, as_json(value), kind=Array(value.kind))
     query = rows.select([array.sql]).scalar_subquery()

@@ -64,7 +64,17 @@ _POSTGRESQL = {
     "json element": "{0}",
     "json kept": "coalesce({0}, CASE WHEN {1} = 'null'::jsonb THEN {1} END)",
     "json index": "CASE WHEN jsonb_typeof({1}) = 'array' THEN {0} END",
-    "json set": "jsonb_set({0}, string_to_array(CAST({1} AS text), chr(1)), {3})",
+    "json set": (
+        "CASE WHEN {3} IS NULL THEN {0} #- string_to_array(CAST({1} AS text), chr(1)) "
+        "ELSE jsonb_set({0}, string_to_array(CAST({1} AS text), chr(1)), {3}) END"
+    ),
+    "json keep": "{2}",
+    "json key of": "({0} -> CAST({1} AS text))",
+    "json keep object": "CASE jsonb_typeof({0}) WHEN 'object' THEN {1} WHEN 'array' THEN {2} END",
+    "json keep array": (
+        "(SELECT coalesce(jsonb_agg({1}), '[]'::jsonb) FROM jsonb_array_elements({0}) "
+        "AS {2}(e) WHERE jsonb_typeof({2}.e) IN ('object', 'array'))"
+    ),
     "object part": (
         "CASE WHEN {1} IS NULL THEN '{{}}'::jsonb "
         "ELSE jsonb_build_object(CAST({0} AS text), {1}) END"
@@ -218,7 +228,10 @@ _SQLITE = {
     ),
     "json kept": "coalesce({0}, CASE WHEN {1} = 'null' THEN 'null' END)",
     "json index": "CASE WHEN json_type({1}) = 'array' THEN {0} END",
-    "json set": "json_set({0}, {2}, json({3}))",
+    "json set": (
+        "CASE WHEN {3} IS NULL THEN json_remove({0}, {2}) ELSE json_set({0}, {2}, json({3})) END"
+    ),
+    "json keep": "dataflow_json_keep({0}, {1})",
     "array": "dataflow_json_array({all})",
     "object empty": "'{{}}'",
     "typed": "{0}",

@@ -9,6 +9,7 @@ import pytest
 
 from dataflow import DataFlow, LocalRuntime, WorkflowBuilder
 from dataflow.errors import FilterError, ParameterError, WorkflowDefinitionError
+from dataflow.portal import portal
 
 
 @pytest.fixture
@@ -133,13 +134,15 @@ def test_a_plan_with_measurements_is_postgresqls(jobs: DataFlow):
         query.explain(analyze=True)
 
 
-async def test_an_estimate_is_near_the_count(jobs: DataFlow):
+def test_an_estimate_is_near_the_count(jobs: DataFlow):
     jobs.bulk_create("Job", [{"state": "old"} for _ in range(5_000)])
     if is_postgres(jobs):
-        await jobs.database.run(jobs.database.driver.run_plain, "ANALYZE jobs", write=True)
+        driver = jobs.database.driver
+        portal.call(jobs.database.run(driver.run_plain, "ANALYZE jobs", write=True))
+    query = jobs.query("Job").where({"state": "old"})
 
-    estimate = await jobs.aio.query("Job").where({"state": "old"}).count(estimate=True)
-    page = await jobs.aio.query("Job").where({"state": "old"}).page(2, count="estimate")
+    estimate = query.count(estimate=True)
+    page = query.page(2, count="estimate")
 
     assert 4_500 <= estimate <= 5_500
     assert page["total"] == estimate
