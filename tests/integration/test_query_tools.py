@@ -38,6 +38,17 @@ def test_equal_records_are_returned_once(jobs: DataFlow):
     assert query.all() == [{"city": None, "state": "done"}, {"city": "Rome", "state": "new"}]
 
 
+def test_distinct_records_are_counted_once(jobs: DataFlow):
+    query = jobs.query("Job").fields("city", "state").distinct()
+
+    assert query.count() == 2
+    assert query.where({"id": 99}).count() == 0
+
+
+def test_one_of_a_limited_query_is_its_first(jobs: DataFlow):
+    assert jobs.query("Job").sort("-id").limit(1).one().id == 8
+
+
 @pytest.mark.parametrize(
     ("fields", "sort", "problem"),
     [
