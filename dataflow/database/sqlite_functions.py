@@ -57,7 +57,7 @@ def _kept(value: Any, tree: dict[str, Any]) -> Any:
     if not tree:
         return value
     if isinstance(value, list):
-        return [_kept(item, tree) for item in value if isinstance(item, dict | list)]
+        return [_kept(item, tree) for item in value if isinstance(item, dict)]
     return {
         key: _kept(value[key], inner)
         for key, inner in tree.items()

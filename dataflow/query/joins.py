@@ -56,7 +56,7 @@ def lookup_rows(rows: Rows, options: Any) -> Rows:
     query = sa.select(array.sql).select_from(foreign.source).where(test)
     found = query.correlate(rows.source).scalar_subquery()
     term = Term(array.kind, call("json or empty", found, kind=ANY).sql, weight=array.weight)
-    joins = {**rows.joins, options["as"]: Joined(foreign, test)}
+    joins = {**rows.joins, options["as"]: Joined(foreign, test, term)}
     return rows.replaced(fields={**rows.fields, options["as"]: term}, joins=joins)
 
 
@@ -85,12 +85,10 @@ def unwind_rows(rows: Rows, options: Any) -> Rows:
     """Return one row per element of a list."""
     unwind = _options(rows, options)
     head, *rest = unwind.path.split(".")
-    joined = rows.joins.get(unwind.path)
-    if joined is not None and not unwind.keep and unwind.index_name is None:
-        return _join(rows, unwind.path, joined)
+    joined = _joined(rows, unwind)
     if joined is not None:
-        rows = rows.nested()
-    rows = rows.free()
+        return _join(rows, unwind.path, joined)
+    rows = rows.nested() if rows.joins else rows.free()
     term = Expressions(rows.fields, rows.plan.at).field(unwind.path)
     if not isinstance(term.kind, Json | Array):
         raise _refuse(rows, f"$unwind takes a list, and {unwind.path!r} holds none.")
@@ -100,6 +98,14 @@ def unwind_rows(rows: Rows, options: Any) -> Rows:
     if unwind.index_name is not None:
         fields[unwind.index_name] = index
     return rows.replaced(fields=fields).nested()
+
+
+def _joined(rows: Rows, unwind: _Unwind) -> Joined | None:
+    """Return the join that may stand for the list: untouched, of all rows, with elements only."""
+    found = rows.joins.get(unwind.path)
+    if found is None or found.made is not rows.fields.get(unwind.path):
+        return None
+    return None if rows.is_limited or unwind.keep or unwind.index_name is not None else found
 
 
 def _options(rows: Rows, options: Any) -> _Unwind:

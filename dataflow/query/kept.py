@@ -17,7 +17,7 @@ MAX_KEPT_DEPTH = 6
 
 
 def kept_parts(term: Term, tree: Tree) -> Term:
-    """Return a document with the keys of a tree alone, in objects and in arrays of them.
+    """Return a document with the keys of a tree alone, in objects and in lists of them.
 
     Args:
         term: JSON.
@@ -33,9 +33,8 @@ def _expression(value: Term, tree: Tree, depth: int) -> Term:
         return value
     alias = f"k{depth}"
     element = Term(value.kind, sa.literal_column(f"{alias}.e", type_=value.sql.type))
-    items = call(
-        "json keep array", value, _expression(element, tree, depth + 1), sa.literal_column(alias)
-    )
+    kept = _object(element, tree, depth)
+    items = call("json keep array", value, kept, sa.literal_column(alias))
     return call("json keep object", value, _object(value, tree, depth), items)
 
 

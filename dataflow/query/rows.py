@@ -30,10 +30,11 @@ class Order(NamedTuple):
 
 
 class Joined(NamedTuple):
-    """Rows of another model, and which of them belong to a row."""
+    """Rows of another model, which of them belong to a row, and the list that they make."""
 
     foreign: Any
     test: Any
+    made: Term
 
 
 class Table(NamedTuple):

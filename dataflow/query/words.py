@@ -73,7 +73,7 @@ _POSTGRESQL = {
     "json keep object": "CASE jsonb_typeof({0}) WHEN 'object' THEN {1} WHEN 'array' THEN {2} END",
     "json keep array": (
         "(SELECT coalesce(jsonb_agg({1}), '[]'::jsonb) FROM jsonb_array_elements({0}) "
-        "AS {2}(e) WHERE jsonb_typeof({2}.e) IN ('object', 'array'))"
+        "AS {2}(e) WHERE jsonb_typeof({2}.e) = 'object')"
     ),
     "object part": (
         "CASE WHEN {1} IS NULL THEN '{{}}'::jsonb "
@@ -166,8 +166,10 @@ _POSTGRESQL = {
     ),
     "json compare": (
         "CASE WHEN {2} <> {3} THEN sign({2} - {3})::integer "
-        "WHEN {2} = 2 THEN sign(CAST({0} #>> '{{}}' AS numeric) "
-        "- CAST({1} #>> '{{}}' AS numeric))::integer "
+        # A constant is cast while planning, so each cast has a guard of its own.
+        "WHEN {2} = 2 THEN sign("
+        "CASE WHEN jsonb_typeof({0}) = 'number' THEN CAST({0} #>> '{{}}' AS numeric) END - "
+        "CASE WHEN jsonb_typeof({1}) = 'number' THEN CAST({1} #>> '{{}}' AS numeric) END)::integer "
         "WHEN {2} = 3 THEN CASE WHEN {0} = {1} THEN 0 WHEN ({0} #>> '{{}}') COLLATE \"C\" "
         "< ({1} #>> '{{}}') COLLATE \"C\" THEN -1 ELSE 1 END "
         "WHEN {2} < 2 OR {0} = {1} THEN 0 WHEN {0} < {1} THEN -1 ELSE 1 END"
@@ -187,7 +189,7 @@ _SQLITE = {
     "json column": "coalesce({0}, 'null')",
     "json or null": "NULLIF({0}, 'null')",
     "json literal": "{0}",
-    "json rest": "{0}",
+    "json rest": "CASE WHEN json_type({0}) IN ('object', 'array') THEN {0} END",
     "json or empty": "coalesce({0}, '[]')",
     "json text": "{0}",
     "json empty array": "'[]'",

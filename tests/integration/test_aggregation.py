@@ -387,6 +387,29 @@ CASES: list[tuple[str, list[dict[str, Any]], Any]] = [
          {"_id": "Cy", "total": D("-3.5")}],
     ),
     (
+        "a join behind a limit, which counts records and not pairs",
+        [
+            {
+                "$lookup": {
+                    "from": "sales", "localField": "customer_id",
+                    "foreignField": "customer_id", "as": "same",
+                }
+            },
+            BY_ID,
+            {"$limit": 2},
+            {"$unwind": "$same"},
+            {"$project": {"id": 1, "other": "$same.id"}},
+        ],
+        [{"id": 1, "other": 1}, {"id": 1, "other": 2}, {"id": 2, "other": 1},
+         {"id": 2, "other": 2}],
+    ),
+    (
+        "parts of documents, and of documents in lists",
+        [BY_ID, {"$project": {"meta.l.q": 1, "meta.t": 1}}],
+        [{"meta": {"l": [{"q": 1}, {"q": 2}]}}, {"meta": {}}, {},
+         {"meta": {"l": {"q": 9}, "t": "x"}}, {"meta": {"t": "y"}}],
+    ),
+    (
         "several pipelines over the same records",
         [
             {
