@@ -65,6 +65,16 @@ def _kept(value: Any, tree: dict[str, Any]) -> Any:
     }
 
 
+def _json_step(document: str | None, key: str) -> str | None:
+    """Return the value of a key, or its values in the objects of an array."""
+    if document is None or document[:1] not in "{[":
+        return None
+    if document[0] == "[":
+        return _json_map(document, key)
+    value = json.loads(document)
+    return json.dumps(value[key], ensure_ascii=False) if key in value else None
+
+
 def _json_array(*values: str | None) -> str:
     return f"[{','.join('null' if value is None else value for value in values)}]"
 
@@ -193,6 +203,7 @@ FUNCTIONS: dict[str, tuple[int, Function]] = {
     "dataflow_json_match": (2, matches_json),
     "dataflow_json_of_float": (1, _json_of_float),
     "dataflow_json_of_number": (1, _json_of_number),
+    "dataflow_json_step": (2, _json_step),
     "dataflow_lower": (1, _null_safe(str.lower)),
     "dataflow_mod": (2, _null_safe(_mod)),
     "dataflow_object_join": (2, _object_join),

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from dataflow.errors import FilterError, did_you_mean
+from dataflow.errors import FilterError, did_you_mean, shown
 from dataflow.query.expressions import Expressions
 from dataflow.query.kinds import FLOAT, Array, Scalar, WholeNumber
 from dataflow.query.terms import Term, as_json, call, literal, number_of
@@ -47,7 +47,9 @@ def parse_accumulator(name: str, given: Any, scope: Expressions) -> Accumulation
         FilterError: For an unknown accumulator or an operand of a wrong type.
     """
     if not isinstance(given, Mapping) or len(given) != 1:
-        problem = f"{name!r} needs one accumulator, as in {{'$sum': '$amount'}}, not {given!r}."
+        problem = (
+            f"{name!r} needs one accumulator, as in {{'$sum': '$amount'}}, not {shown(given)}."
+        )
         raise FilterError(problem=problem, at=scope.at)
     operator, operand = next(iter(given.items()))
     if operator not in ACCUMULATORS:

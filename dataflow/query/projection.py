@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dataflow.errors import FilterError
+from dataflow.errors import FilterError, shown
 from dataflow.query.expressions import Expressions
 from dataflow.query.kept import MAX_KEPT_DEPTH, kept_parts
 from dataflow.query.kinds import Json
 from dataflow.query.rows import Rows
+from dataflow.query.source import MAX_PARTS
 from dataflow.query.terms import Term, document
 
 __all__ = ["add_fields", "project_fields"]
@@ -25,8 +26,9 @@ def _check(rows: Rows, stage: str, options: Any) -> None:
     if not isinstance(options, Mapping) or not options:
         raise _refuse(rows, f"{stage} takes a dict of fields.")
     for name in options:
-        if not isinstance(name, str) or not all(name.split(".")) or name.startswith("$"):
-            raise _refuse(rows, f"{stage} cannot name a field {name!r}.")
+        parts = name.split(".") if isinstance(name, str) else [""]
+        if not all(parts) or len(parts) > MAX_PARTS or name.startswith("$"):
+            raise _refuse(rows, f"{stage} cannot name a field {shown(name)}.")
 
 
 def _is_switch(value: Any) -> bool:
@@ -73,6 +75,8 @@ class _Projection:
 
     def add(self, path: str, value: Any) -> None:
         """Include or compute what stands at a path."""
+        if path.count(".") >= MAX_PARTS:
+            raise self.refuse(f"$project goes deeper than {MAX_PARTS} levels.")
         if _is_switch(value):
             self.include(path)
         elif isinstance(value, Mapping) and not any(str(key).startswith("$") for key in value):

@@ -22,6 +22,9 @@ from dataflow.query.terms import Term, as_json, call, column_term, leaves, rebui
 __all__ = ["Joined", "Order", "Plan", "Rows", "Table", "order_columns", "rows_of"]
 
 
+MAX_INLINE_WEIGHT = 200
+
+
 class Order(NamedTuple):
     """One entry of an order."""
 
@@ -173,8 +176,11 @@ class Rows:
         flat = [leaf.sql for term in terms for leaf in leaves(term)]
         statement = self.select(flat)
         source = statement.cte(f"s{self.plan.number()}")
+        if heavy := any(term.weight > MAX_INLINE_WEIGHT for term in fields.values()):
+            # The planner would put the expression in place of each use of its column.
+            source = source.prefix_with("MATERIALIZED")
         found = iter(list(source.c))
-        moved = {name: rebuilt(term, found) for name, term in fields.items()}
+        moved = {name: rebuilt(term, found, light=heavy) for name, term in fields.items()}
         order = tuple(Order(rebuilt(e.term, found), e.descending) for e in self.order)
         natural = tuple(Order(rebuilt(e.term, found), e.descending) for e in self.natural)
         return Rows(self.plan, source, moved, order=order, natural=natural)

@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from dataflow.errors import FilterError, did_you_mean
+from dataflow.errors import FilterError, did_you_mean, shown
 from dataflow.query.conditions import condition_for
 from dataflow.query.expressions import Expressions
 from dataflow.query.filters import parse_filter
@@ -43,7 +43,7 @@ def apply_stages(rows: Rows, pipeline: Any) -> Rows:
     for stage in pipeline:
         if not isinstance(stage, Mapping) or len(stage) != 1:
             problem = (
-                f"a stage must be a dict with one key, such as {{'$match': …}}, not {stage!r}."
+                f"a stage must be a dict with one key, such as {{'$match': …}}, not {shown(stage)}."
             )
             raise refuse(rows, problem)
         ((name, options),) = stage.items()
@@ -56,7 +56,7 @@ def apply_stages(rows: Rows, pipeline: Any) -> Rows:
 
 def _match(rows: Rows, options: Any) -> Rows:
     if not isinstance(options, Mapping):
-        raise refuse(rows, f"$match takes a filter, not {options!r}.")
+        raise refuse(rows, f"$match takes a filter, not {shown(options)}.")
     rows = rows.free()
     plain = dict(options)
     tests = []
@@ -88,14 +88,14 @@ def _sort(rows: Rows, options: Any) -> Rows:
     order = []
     for name, direction in options.items():
         if not isinstance(direction, int | str) or direction not in _DIRECTIONS:
-            raise refuse(rows, f"$sort of {name!r} takes 1 or -1, not {direction!r}.")
+            raise refuse(rows, f"$sort of {name!r} takes 1 or -1, not {shown(direction)}.")
         order.append(Order(scope.field(str(name)), _DIRECTIONS[direction]))
     return rows.replaced(order=tuple(order))
 
 
 def _number(rows: Rows, stage: str, value: Any, least: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value < 2**62:
-        raise refuse(rows, f"{stage} takes a whole number from {least}, not {value!r}.")
+        raise refuse(rows, f"{stage} takes a whole number from {least}, not {shown(value)}.")
     return value
 
 

@@ -34,7 +34,14 @@ _POSTGRESQL = {
         "AS e(e) WHERE (e.e -> CAST({1} AS text)) IS NOT NULL) "
         "ELSE {0} -> CAST({1} AS text) END"
     ),
-    "json type": "jsonb_typeof({0})",
+    # One of several keys: what it goes into stands in the text once, and OFFSET keeps the
+    # planner from putting it in place of each use.
+    "json step": (
+        "(SELECT CASE WHEN jsonb_typeof(x.x) = 'array' THEN (SELECT coalesce("
+        "jsonb_agg(e.e -> CAST({1} AS text)), '[]'::jsonb) FROM jsonb_array_elements(x.x) "
+        "AS e(e) WHERE (e.e -> CAST({1} AS text)) IS NOT NULL) "
+        "ELSE x.x -> CAST({1} AS text) END FROM (SELECT {0} AS x OFFSET 0) AS x)"
+    ),
     "json rank": (
         "CASE jsonb_typeof({0}) WHEN 'number' THEN 2 WHEN 'string' THEN 3 WHEN 'object' THEN 4 "
         "WHEN 'array' THEN 5 WHEN 'boolean' THEN 6 WHEN 'null' THEN 1 ELSE 0 END"
@@ -197,7 +204,6 @@ _SQLITE = {
         "CASE json_type({0}) WHEN 'object' THEN {0} -> ('$.' || json_quote({1})) "
         "WHEN 'array' THEN dataflow_json_map({0}, {1}) END"
     ),
-    "json type": "json_type({0})",
     "json rank": (
         "CASE json_type({0}) WHEN 'integer' THEN 2 WHEN 'real' THEN 2 WHEN 'text' THEN 3 "
         "WHEN 'object' THEN 4 WHEN 'array' THEN 5 WHEN 'true' THEN 6 WHEN 'false' THEN 6 "
