@@ -107,9 +107,11 @@ def bucket_rows(rows: Rows, options: Any) -> Rows:
         problem = "$bucket takes groupBy, boundaries, default and, if wished, output."
         advise = "give a default, the bucket of what is outside; MongoDB fails without one"
         raise FilterError(problem=problem, advise=advise, at=at)
+    value = Expressions(rows.fields, at).compile(options["groupBy"])
+    # A column of its own, because it is compared with every boundary.
+    rows = rows.nested({"\0bucket": value}, once=True)
     scope = Expressions(rows.fields, at)
-    value = scope.compile(options["groupBy"])
-    key = _bucket_key(scope, value, options)
+    key = _bucket_key(scope, rows.fields["\0bucket"], options)
     output = options.get("output", {"count": {"$sum": 1}})
     if not isinstance(output, Mapping):
         raise FilterError(problem="$bucket's output takes accumulators by name.", at=at)

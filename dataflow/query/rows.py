@@ -162,13 +162,14 @@ class Rows:
             statement = statement.offset(offset)
         return statement
 
-    def nested(self, extra: Mapping[str, Term] | None = None) -> Rows:
+    def nested(self, extra: Mapping[str, Term] | None = None, *, once: bool = False) -> Rows:
         """Return the same rows with every field a column of a named subquery.
 
         Named ones (WITH) stay flat in the text, where nested ones overflow SQLite's parser.
 
         Args:
             extra: More fields to compute.
+            once: Compute fields that are more than columns here, however often they are used.
         """
         fields = {**self.fields, **(extra or {})}
         orders = [entry.term for entry in (*self.order, *self.natural)]
@@ -176,7 +177,8 @@ class Rows:
         flat = [leaf.sql for term in terms for leaf in leaves(term)]
         statement = self.select(flat)
         source = statement.cte(f"s{self.plan.number()}")
-        if heavy := any(term.weight > MAX_INLINE_WEIGHT for term in fields.values()):
+        limit = 1 if once else MAX_INLINE_WEIGHT
+        if heavy := any(term.weight > limit for term in fields.values()):
             # The planner would put the expression in place of each use of its column.
             source = source.prefix_with("MATERIALIZED")
         found = iter(list(source.c))

@@ -196,7 +196,7 @@ _SQLITE = {
     "json column": "coalesce({0}, 'null')",
     "json or null": "NULLIF({0}, 'null')",
     "json literal": "{0}",
-    "json rest": "CASE WHEN json_type({0}) IN ('object', 'array') THEN {0} END",
+    "json rest": "CASE WHEN json_type({0}) NOT IN ('integer', 'real', 'text') THEN {0} END",
     "json or empty": "coalesce({0}, '[]')",
     "json text": "{0}",
     "json empty array": "'[]'",
