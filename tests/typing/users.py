@@ -68,8 +68,7 @@ builder.add_node("TagListNode", "tags", Tag.query_builder().filter({"weight": 1}
 
 
 async def use_the_async_face() -> None:
-    async for record in db.aio.query(User).iterate():
-        names.append(record.name)
+    names.extend([record.name async for record in db.aio.query(User).iterate()])
     async with db.transaction():
         locked = await db.aio.query(User).where({"id": 7}).for_update(nowait=True).one()
         assert_type(locked["name"], Any)
