@@ -37,6 +37,7 @@ from dataflow.records.bulk import Bulk
 from dataflow.records.store import Store
 from dataflow.records.verbs import AsyncVerbs, Verbs
 from dataflow.schema.create import check_schema, ensure_schema, reflect_tables
+from dataflow.schema.migrations import AsyncMigrations, Migrations
 from dataflow.schema.references import check_foreign_keys
 
 __all__ = ["DataFlow"]
@@ -52,10 +53,12 @@ class AsyncFace(AsyncVerbs):
         store_of: Callable[[Any], Store],
         database: Database,
         prepare_schema: Callable[[], Awaitable[None]],
+        migrations: AsyncMigrations,
     ) -> None:
         """Keep the parts."""
         super().__init__(store_of, database)
         self._prepare_schema = prepare_schema
+        self.migrations = migrations
 
     async def create_tables(self) -> None:
         """Create missing tables and columns now instead of at first use."""
@@ -100,7 +103,9 @@ class DataFlow(Verbs):
         aggregate = aggregate_node(lambda name: _store_of(me, name), self.database)
         self.nodes.add(aggregate, "dataflow")
         self.database.before_transaction = self._prepare_schema
-        super().__init__(AsyncFace(self._store_of, self.database, self._prepare_schema))
+        migrations = AsyncMigrations(self.database, self._specs)
+        self.migrations = Migrations(migrations)
+        super().__init__(AsyncFace(self._store_of, self.database, self._prepare_schema, migrations))
         self.aio: AsyncFace
 
     def __repr__(self) -> str:
@@ -195,6 +200,9 @@ class DataFlow(Verbs):
         self._stores[spec.name] = store
         with self._pending_lock:
             self._pending[spec.name] = spec
+
+    def _specs(self) -> list[ModelSpec]:
+        return [store.spec for store in self._stores.values()]
 
     def _class_of(self, name: str) -> type:
         return self._store_of(name).spec.model

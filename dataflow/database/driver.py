@@ -84,6 +84,13 @@ class Driver(ABC):
     explain_words: ClassVar[str]
     """What stands before a statement whose plan is wanted."""
 
+    before_rebuild: ClassVar[tuple[str, ...]] = ()
+    """Statements before the transaction in which tables are built anew; empty where the
+    database can alter them."""
+
+    migration_prelude: ClassVar[tuple[str, ...]] = ()
+    """Statements at the beginning of a migration's transaction."""
+
     schema_lock: ClassVar[str | None] = None
     """Statement that serialises schema changes until its transaction ends; None where
     beginning a transaction does so already."""

@@ -40,6 +40,7 @@ class PostgresDriver(Driver):
     name: ClassVar[str] = "postgresql"
     estimates: ClassVar[bool] = True
     explain_words: ClassVar[str] = "EXPLAIN"
+    migration_prelude: ClassVar[tuple[str, ...]] = ("SET LOCAL lock_timeout = '10s'",)
     schema_lock: ClassVar[str | None] = "SELECT pg_advisory_xact_lock(7305808869231650932)"
 
     def __init__(self, *args: Any) -> None:

@@ -89,6 +89,7 @@ class SqliteDriver(Driver):
     name: ClassVar[str] = "sqlite"
     serial_writes: ClassVar[bool] = True
     explain_words: ClassVar[str] = "EXPLAIN QUERY PLAN"
+    before_rebuild: ClassVar[tuple[str, ...]] = ("PRAGMA foreign_keys = OFF",)
 
     def __init__(self, *args: Any) -> None:
         """Prepare the dialect; an in-memory database begins to exist."""

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-from decimal import Context, Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import Any
 
 from dataflow.database.sqlite_json import compare_json
 
-__all__ = ["AGGREGATES"]
+__all__ = ["AGGREGATES", "canonical", "quotient"]
 
 _WIDE = Context(prec=150_000)
-_QUOTIENT = Context(prec=28)
+_WIDE_QUOTIENT = Context(prec=1_000)
+_PLACES = Decimal(1).scaleb(-16)
 
 
 class _First:
@@ -127,12 +128,20 @@ class _SumDecimal:
 
 
 class _AverageDecimal(_SumDecimal):
-    """A mean of 28 digits."""
+    """A mean."""
 
     def finalize(self) -> str | None:
         if not self.count:
             return None
-        return format(_QUOTIENT.divide(self.total, Decimal(self.count)), "f")
+        return quotient(self.total, Decimal(self.count))
+
+
+def quotient(dividend: Decimal, divisor: Decimal) -> str:
+    """Return a quotient to 16 places, halves away from zero, without zeros at the end."""
+    exact = _WIDE_QUOTIENT.divide(dividend, divisor)
+    rounded = exact.quantize(_PLACES, rounding=ROUND_HALF_UP, context=_WIDE)
+    text = format(rounded, "f").rstrip("0").rstrip(".")
+    return "0" if text in ("-0", "") else text
 
 
 class _Deviation:

@@ -11,14 +11,13 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 from functools import lru_cache
 from typing import Any
 
-from dataflow.database.sqlite_aggregates import canonical
+from dataflow.database.sqlite_aggregates import canonical, quotient
 from dataflow.database.sqlite_json import compare_json, matches_json
 from dataflow.database.sqlite_text import regexp
 
 __all__ = ["FUNCTIONS"]
 
 _WIDE = Context(prec=150_000)
-_QUOTIENT = Context(prec=28)
 _UNITS = ("year", "month", "day", "hour", "minute", "second")
 Function = Callable[..., Any]
 
@@ -124,7 +123,7 @@ def _on_decimals(name: str, context: Context = _WIDE) -> Function:
 
 def _decimal_divide(a: str, b: str) -> str | None:
     divisor = Decimal(b)
-    return format(_QUOTIENT.divide(Decimal(a), divisor), "f") if divisor else None
+    return quotient(Decimal(a), divisor) if divisor else None
 
 
 def _decimal_mod(a: str, b: str) -> str | None:

@@ -9,6 +9,7 @@ __all__ = [
     "AnnotationError",
     "ConfigurationError",
     "CursorError",
+    "DataLossError",
     "DuplicateModelError",
     "DuplicateNodeError",
     "FilterError",
@@ -187,6 +188,19 @@ class DuplicateNodeError(DefinitionError):
     def advice(self) -> str:
         """Say how to keep both."""
         return "give one of them another name"
+
+
+class DataLossError(DefinitionError):
+    """A migration would lose data, and nobody said that it may."""
+
+    code = "DF118"
+    text = "the migration would lose data: {problem}."
+
+    def advice(self) -> str:
+        """Say how a rename is told, and how a loss is meant."""
+        renames = self._facts.get("renames")
+        rename = f"if it was renamed, say renames={renames!r}; " if renames else ""
+        return f"{rename}allow_drop=True if the loss is meant"
 
 
 class CursorError(DefinitionError):

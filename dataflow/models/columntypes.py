@@ -48,6 +48,7 @@ __all__ = [
     "JsonValue",
     "Microseconds",
     "UtcDateTime",
+    "comparable",
     "is_bytes",
     "utc_of",
 ]
@@ -225,6 +226,19 @@ class ExactDecimal(Converted):
 
 def _decimal_of(value: object) -> Decimal:
     return Decimal(value if isinstance(value, str | int) else repr(value))
+
+
+def comparable(kind: TypeEngine[Any]) -> TypeEngine[Any]:
+    """Return the type of values that are compared with a column: without its bounds.
+
+    A cast to `varchar(5)` cuts a text, and one to `numeric(6, 2)` rounds a number, so that
+    a filter would find what is not equal.
+    """
+    if isinstance(kind, ExactDecimal):
+        return ExactDecimal()
+    if isinstance(kind, Numeric) and not isinstance(kind, Double) and kind.asdecimal:
+        return Numeric()
+    return Text() if isinstance(kind, String) and kind.length is not None else kind
 
 
 class Microseconds(Converted):

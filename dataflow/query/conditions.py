@@ -7,6 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from dataflow.models.columntypes import comparable
 from dataflow.query.call import Call
 from dataflow.query.filters import Shape
 from dataflow.query.grouped import Grouped
@@ -53,7 +54,7 @@ class _Builder:
         if kind in _ELEMENTS:
             element, values = _ELEMENTS[kind]
             return element(column, *(self.name() for _ in range(values)))
-        return _COMPARE[kind](column, sa.bindparam(self.name(), type_=column.type))
+        return _COMPARE[kind](column, sa.bindparam(self.name(), type_=comparable(column.type)))
 
     def name(self) -> str:
         """Return the name of the next parameter."""

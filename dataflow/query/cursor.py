@@ -13,6 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from dataflow.errors import CursorError
+from dataflow.models.columntypes import comparable
 from dataflow.models.spec import ModelSpec
 from dataflow.query.sort import Sort
 
@@ -71,7 +72,8 @@ def condition_after(
     """
     columns = [spec.fields[name].column for name, _ in sort]
     binds = [
-        sa.bindparam(name, type_=column.type) for name, column in zip(names, columns, strict=True)
+        sa.bindparam(name, type_=comparable(column.type))
+        for name, column in zip(names, columns, strict=True)
     ]
     directions = {descending for _, descending in sort}
     nullable = any(spec.fields[name].nullable for name, _ in sort)

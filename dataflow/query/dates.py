@@ -38,7 +38,7 @@ def instant_of(value: Mapping[str, Any], at: str | None = None) -> dt.datetime:
     except (TypeError, ValueError, OverflowError):
         raise FilterError(
             problem=f"$date cannot be {shown(text)}.",
-            advise='write "today", "now", "-5m", "-1h", "-7d" or an ISO date',
+            advise='write "today", "now", "-5m" (s, m, h, d, w) or an ISO date',
             at=at,
         ) from None
 

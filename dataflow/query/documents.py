@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import decimal
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from pydantic_core import PydanticSerializationError, to_jsonable_python
@@ -40,6 +40,7 @@ __all__ = [
     "is_operators",
     "json_value",
     "leaf",
+    "list_of",
     "node_count",
     "parse_elements",
     "with_options",
@@ -74,8 +75,9 @@ def json_value(value: Any, what: str, at: str | None = None) -> Any:
         value = instant_of(value, at)
     try:
         plain = _plain(value)
-    except (PydanticSerializationError, ValueError, RecursionError):
-        problem = f"{what} cannot compare JSON with {type(value).__name__} {shown(value)}."
+    except (PydanticSerializationError, TypeError, ValueError, RecursionError) as error:
+        reason = f" ({error})" if isinstance(error, TypeError | ValueError) and str(error) else ""
+        problem = f"{what} cannot compare JSON with {type(value).__name__} {shown(value)}{reason}."
         raise FilterError(problem=problem, at=at) from None
     return plain
 
@@ -105,8 +107,10 @@ def _plain_scalar(value: Any, depth: int) -> Any:
 
 
 def _text(value: Any) -> str:
-    if not isinstance(value, str) or "\0" in value:
-        raise ValueError
+    if not isinstance(value, str):
+        raise TypeError(f"an object's keys are texts, not {shown(value)}")
+    if "\0" in value:
+        raise ValueError("JSON text cannot hold the character U+0000")
     value.encode()
     return str(value)
 
@@ -132,6 +136,16 @@ def node_count(tree: Tree) -> int:
     return 1 + sum(map(node_count, parts.get(tree[0], ())))
 
 
+def list_of(values: Any) -> list[Any] | None:
+    """Return a list, tuple, set or the like as a list; None for anything else.
+
+    An iterator is none of them: it could be read once only, and a filter is read often.
+    """
+    if isinstance(values, str | bytes | Mapping | Iterator) or not isinstance(values, Iterable):
+        return None
+    return list(values)
+
+
 class _Leaf:
     """One operator on one path."""
 
@@ -139,6 +153,7 @@ class _Leaf:
         self, operator: str, path: Path, value: Any, at: str | None, depth: int = 0
     ) -> None:
         self.depth = depth
+        self.owner = ""
         self.operator = operator
         self.path = path
         self.value = value
@@ -146,8 +161,13 @@ class _Leaf:
 
     @property
     def what(self) -> str:
-        place = ".".join(self.path)
+        place = ".".join(part for part in (self.owner, *self.path) if part)
         return f"{self.operator} of {place!r}" if place else self.operator
+
+    def with_value(self, value: Any) -> _Leaf:
+        found = _Leaf(self.operator, self.path, value, self.at, self.depth)
+        found.owner = self.owner
+        return found
 
     def refuse(self, problem: str, advise: str | None = None) -> FilterError:
         return FilterError(problem=f"{self.what} {problem}", advise=advise, at=self.at)
@@ -167,9 +187,10 @@ class _Leaf:
         return str(self.scalar(self.value))
 
     def many(self) -> list[Any]:
-        if isinstance(self.value, str | bytes | Mapping) or not hasattr(self.value, "__iter__"):
+        found = list_of(self.value)
+        if found is None:
             raise self.refuse("takes a list.")
-        return list(self.value)
+        return found
 
     def equal(self, value: Any) -> Tree:
         plain = self.scalar(value)
@@ -200,6 +221,8 @@ def _either(term: _Leaf) -> Tree:
 
 def _every(term: _Leaf) -> Tree:
     values = term.many()
+    if values and all(isinstance(value, Mapping) and "$elemMatch" in value for value in values):
+        return ["and", *(_element(term.with_value(value["$elemMatch"])) for value in values)]
     return ["and", *(term.equal(value) for value in values)] if values else ["or"]
 
 
@@ -276,15 +299,21 @@ OPERATORS: dict[str, Callable[[_Leaf], Tree]] = {
 
 
 def leaf(
-    operator: str, path: tuple[str, ...], value: Any, at: str | None = None, depth: int = 0
+    operator: str,
+    path: tuple[str, ...],
+    value: Any,
+    at: str | None = None,
+    depth: int = 0,
+    owner: str = "",
 ) -> Tree:
-    """Return the tree of one operator on one path, at a depth of nested `$elemMatch`.
+    """Return the tree of one operator on one path of a field, at a depth of `$elemMatch`.
 
     Raises:
         FilterError: For an unknown operator or a value that it does not take.
     """
     rule = OPERATORS.get(operator)
     term = _Leaf(operator, list(path), value, at, depth)
+    term.owner = owner
     if rule is None:
         problem = f"there is no operator {operator!r} for JSON."
         raise FilterError(problem=problem, advise=did_you_mean(operator, OPERATORS), at=at)

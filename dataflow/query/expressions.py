@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import sqlalchemy as sa
 
-from dataflow.errors import FilterError, did_you_mean, shown
+from dataflow.errors import FilterError, UnknownFieldError, did_you_mean, shown
 from dataflow.query.dates import instant_of, is_date
 from dataflow.query.kinds import BOOL, FLOAT, INSTANT, INT, NUMBERS, TEXT, Array, Document, Json
 from dataflow.query.terms import (
@@ -39,10 +39,13 @@ Rule = Callable[["Expressions", str, Any, int], Term]
 class Expressions:
     """Compiles expressions over the fields of one stage."""
 
-    def __init__(self, fields: Mapping[str, Term], at: str | None = None) -> None:
-        """Read fields from terms by name."""
+    def __init__(
+        self, fields: Mapping[str, Term], at: str | None = None, model: str = "the stage"
+    ) -> None:
+        """Read fields from terms by name; errors name the model."""
         self.fields = fields
         self.at = at
+        self.model = model
 
     def refuse(self, problem: str, advise: str | None = None) -> NoReturn:
         """Raise the error for a malformed expression."""
@@ -114,8 +117,8 @@ class Expressions:
         head, *rest = path.split(".")
         term = self.fields.get(head)
         if term is None:
-            self.refuse(
-                f"there is no field {head!r} at this stage.", did_you_mean(head, self.fields)
+            raise UnknownFieldError(
+                name=head, model=self.model, known=tuple(self.fields), at=self.at
             )
         while rest and term.is_document:
             found = term.parts.get(rest[0])

@@ -7,7 +7,8 @@ is compiled once per shape; values only fill its parameters.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Mapping
+import math
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import sqlalchemy as sa
@@ -22,12 +23,13 @@ from dataflow.query.documents import (
     is_operators,
     json_value,
     leaf,
+    list_of,
     node_count,
     with_options,
 )
 from dataflow.query.regex import RegexError, regex_of
 from dataflow.query.source import Source, place_of
-from dataflow.query.text import pattern_for, pattern_of_regex
+from dataflow.query.text import pattern_for, pattern_of_regex, pattern_problem
 
 __all__ = ["EMPTY", "MAX_DEPTH", "MAX_TERMS", "Filter", "Shape", "Validate", "parse_filter"]
 
@@ -163,9 +165,10 @@ class _Parser:
         return instant.date() if field.declared is dt.date else instant
 
     def many(self, operator: str, field: FieldSpec, values: Any) -> list[Any]:
-        if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
+        found = list_of(values)
+        if found is None:
             raise self.refuse(f"{operator} of field {field.name!r} takes a list.")
-        return list(values)
+        return found
 
 
 def _equality(parser: _Parser, operator: str, field: FieldSpec, value: Any) -> Shape:
@@ -179,8 +182,19 @@ def _equality(parser: _Parser, operator: str, field: FieldSpec, value: Any) -> S
 def _comparison(parser: _Parser, operator: str, field: FieldSpec, value: Any) -> Shape:
     if value is None:
         raise parser.refuse(f"{operator} of field {field.name!r} cannot compare with None.")
+    if field.declared is int and type(value) is float and not value.is_integer():
+        return _between_whole_numbers(parser, operator, field, value)
     parser.value(field, value)
     return (operator, field.name)
+
+
+def _between_whole_numbers(parser: _Parser, operator: str, field: FieldSpec, value: float) -> Shape:
+    """Compare whole numbers with one between two of them."""
+    if not math.isfinite(value):
+        parser.value(field, value)
+    upward = operator in ("$gt", "$gte")
+    parser.value(field, math.ceil(value) if upward else math.floor(value))
+    return ("$gte" if upward else "$lte", field.name)
 
 
 def _membership(parser: _Parser, operator: str, field: FieldSpec, value: Any) -> Shape:
@@ -218,16 +232,19 @@ def _text(parser: _Parser, operator: str, field: FieldSpec, value: Any) -> Shape
         raise parser.refuse(f"{operator} compares text, and field {field.name!r} holds none.")
     if not isinstance(value, str):
         raise parser.refuse(f"{operator} of field {field.name!r} takes a text, not {shown(value)}.")
-    pattern = pattern_for(operator, value)
-    parser.values.append(parser.validate.value(field, pattern))
+    problem = pattern_problem(operator, value)
+    if problem is not None:
+        raise parser.refuse(f"{operator} of field {field.name!r} {problem}.")
+    parser.validate.value(field, value)
+    parser.values.append(pattern_for(operator, value))
     return ("ilike" if operator in ("$ilike", "$icontains") else "like", field.name)
 
 
 def _regex(parser: _Parser, operator: str, field: FieldSpec, value: Any) -> Shape:
-    if isinstance(value, str) and (plain := pattern_of_regex(value)) is not None:
-        return _text(parser, "$like", field, plain)
     if not isinstance(field.column.type, sa.String) or not isinstance(value, str):
         return _text(parser, operator, field, value)
+    if (plain := pattern_of_regex(value)) is not None:
+        return _text(parser, "$like", field, plain)
     try:
         regex = regex_of(parser.validate.value(field, value))
     except RegexError as error:
@@ -309,7 +326,7 @@ class _Document:
             return ("not", self.term("$eq", value))
         if operator in ("$in", "$nin", "$all"):
             return self.list_term(operator, value)
-        tree = leaf(operator, self.path, value, parser.at)
+        tree = leaf(operator, self.path, value, parser.at, owner=self.field.name)
         parser.count_terms(node_count(tree))
         parser.values.append(tree)
         shape = self.test
@@ -330,19 +347,39 @@ class _Document:
         self.parser.values += [[kind, list(self.path), plain]] * 3
         return ("json equal", self.field.name)
 
+    def refuse_operators(self, operator: str, values: list[Any]) -> None:
+        for value in values:
+            allowed = operator == "$all" and _is_matched(value)
+            if is_operators(value) and not is_date(value) and not allowed:
+                problem = f"{operator} of field {self.what!r} takes values, not {shown(value)}."
+                raise self.parser.refuse(problem)
+
+    def member(self, value: Any) -> Shape:
+        """Test what `$all` names: a value, or `{"$elemMatch": …}`."""
+        if _is_matched(value):
+            return self.term("$elemMatch", value["$elemMatch"])
+        return self.term("$eq", value)
+
     def list_term(self, operator: str, value: Any) -> Shape:
         values = self.parser.many(operator, self.field, value)
+        self.refuse_operators(operator, values)
         plain = [item for item in values if item is not None and not _is_whole(item)]
         others = [item for item in values if item is None or _is_whole(item)]
-        parts = [self.term("$eq", item) for item in others]
+        parts = [] if operator == "$all" else [self.term("$eq", item) for item in others]
         if operator == "$all":
+            parts = [self.member(item) for item in others]
             parts += [self.term("$eq", item) for item in plain]
             return ("and", *parts) if parts else ("or",)
         if plain:
-            self.parser.values.append(leaf("$in", self.path, plain, self.parser.at))
+            at = self.parser.at
+            self.parser.values.append(leaf("$in", self.path, plain, at, owner=self.field.name))
             parts.append(self.test)
         either: Shape = ("or", *parts)
         return ("not", either) if operator == "$nin" else either
+
+
+def _is_matched(value: Any) -> bool:
+    return isinstance(value, Mapping) and set(value) == {"$elemMatch"}
 
 
 def _is_whole(value: Any) -> bool:

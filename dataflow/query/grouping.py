@@ -40,7 +40,7 @@ def group_rows(rows: Rows, options: Any) -> Rows:
     if not isinstance(options, Mapping) or "_id" not in options:
         problem = "$group takes a dict with '_id': an expression, or None for one group."
         raise FilterError(problem=problem, at=rows.plan.at)
-    scope = Expressions(rows.fields, rows.plan.at)
+    scope = Expressions(rows.fields, rows.plan.at, rows.plan.model)
     key = _group_key(scope.compile(options["_id"]))
     accumulations = {}
     for name, given in options.items():
@@ -107,10 +107,10 @@ def bucket_rows(rows: Rows, options: Any) -> Rows:
         problem = "$bucket takes groupBy, boundaries, default and, if wished, output."
         advise = "give a default, the bucket of what is outside; MongoDB fails without one"
         raise FilterError(problem=problem, advise=advise, at=at)
-    value = Expressions(rows.fields, at).compile(options["groupBy"])
+    value = Expressions(rows.fields, at, rows.plan.model).compile(options["groupBy"])
     # A column of its own, because it is compared with every boundary.
     rows = rows.nested({"\0bucket": value}, once=True)
-    scope = Expressions(rows.fields, at)
+    scope = Expressions(rows.fields, at, rows.plan.model)
     key = _bucket_key(scope, rows.fields["\0bucket"], options)
     output = options.get("output", {"count": {"$sum": 1}})
     if not isinstance(output, Mapping):

@@ -12,7 +12,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from dataflow.models.columntypes import is_bytes
+from dataflow.models.columntypes import comparable, is_bytes
 from dataflow.query.processors import bind_processor
 
 __all__ = ["InList", "ListOf"]
@@ -54,7 +54,9 @@ class InList(sa.ColumnElement[bool]):
     def __init__(self, column: sa.ColumnElement[Any], name: str) -> None:
         """Compare a column with the list bound under `name`."""
         self.column = column
-        self.values: sa.BindParameter[Any] = sa.bindparam(name, type_=ListOf(column.type))
+        self.values: sa.BindParameter[Any] = sa.bindparam(
+            name, type_=ListOf(comparable(column.type))
+        )
 
 
 @compiles(InList)

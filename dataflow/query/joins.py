@@ -44,7 +44,9 @@ def lookup_rows(rows: Rows, options: Any) -> Rows:
     rows = rows.free()
     table = rows.plan.table_of(options["from"])
     foreign = rows_of(rows.plan, table).nested()
-    local = Expressions(rows.fields, rows.plan.at).field(str(options["localField"]))
+    local = Expressions(rows.fields, rows.plan.at, rows.plan.model).field(
+        str(options["localField"])
+    )
     other = Expressions(foreign.fields, rows.plan.at).field(str(options["foreignField"]))
     nullable = _is_nullable(local) and table.spec.field(str(options["foreignField"])).nullable
     if not isinstance(local.kind, Scalar):
@@ -89,7 +91,7 @@ def unwind_rows(rows: Rows, options: Any) -> Rows:
     if joined is not None:
         return _join(rows, unwind.path, joined)
     rows = rows.nested() if rows.joins else rows.free()
-    term = Expressions(rows.fields, rows.plan.at).field(unwind.path)
+    term = Expressions(rows.fields, rows.plan.at, rows.plan.model).field(unwind.path)
     if not isinstance(term.kind, Json | Array):
         raise _refuse(rows, f"$unwind takes a list, and {unwind.path!r} holds none.")
     rows, value, index = _spread(rows, term, unwind)

@@ -67,7 +67,7 @@ class _Projection:
 
     def __init__(self, rows: Rows, tree: Tree | None = None) -> None:
         self.rows = rows
-        self.scope = Expressions(rows.fields, rows.plan.at)
+        self.scope = Expressions(rows.fields, rows.plan.at, rows.plan.model)
         self.tree: Tree = {} if tree is None else {**tree}
 
     def refuse(self, problem: str) -> FilterError:

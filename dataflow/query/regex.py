@@ -8,6 +8,7 @@ need unbounded backtracking, are refused.
 from __future__ import annotations
 
 import re
+import warnings
 from typing import NamedTuple
 
 __all__ = ["Regex", "RegexError", "posix_of", "regex_of"]
@@ -68,7 +69,9 @@ def regex_of(pattern: str, options: str = "") -> Regex:
 
 def _check(body: str) -> None:
     try:
-        re.compile(body)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what later versions of Python read otherwise
+            re.compile(body)
     except (re.error, OverflowError, RecursionError) as error:
         msg = f"it is not a regular expression: {error}"
         raise RegexError(msg) from None

@@ -48,7 +48,12 @@ def place_of(source: Source, key: str, at: str | None = None) -> tuple[FieldSpec
         if found is not None:
             _check_path(found, key, path, at)
             return found, path
-    return source.field(key.partition(".")[0], at), ()
+    name = key.partition(".")[0]
+    if name in getattr(source, "link_names", ()):
+        problem = f"{name!r} is a link, and filters compare fields."
+        advise = "filter by the field that holds the key, or by the other model's records"
+        raise FilterError(problem=problem, advise=advise, at=at)
+    return source.field(name, at), ()
 
 
 def _check_path(field: FieldSpec, key: str, path: tuple[str, ...], at: str | None) -> None:

@@ -61,7 +61,7 @@ def _match(rows: Rows, options: Any) -> Rows:
     plain = dict(options)
     tests = []
     if "$expr" in plain:
-        scope = Expressions(rows.fields, rows.plan.at)
+        scope = Expressions(rows.fields, rows.plan.at, rows.plan.model)
         tests.append(truth(scope.compile(plain.pop("$expr"))).sql)
     source = _FilterSource(rows)
     parsed = parse_filter(source, plain, rows.plan.validate(), rows.plan.at)
@@ -84,7 +84,7 @@ def _sort(rows: Rows, options: Any) -> Rows:
     if not isinstance(options, Mapping) or not options:
         raise refuse(rows, "$sort takes a dict, as in {'total': -1}.")
     rows = rows.free()
-    scope = Expressions(rows.fields, rows.plan.at)
+    scope = Expressions(rows.fields, rows.plan.at, rows.plan.model)
     order = []
     for name, direction in options.items():
         if not isinstance(direction, int | str) or direction not in _DIRECTIONS:

@@ -167,9 +167,7 @@ def as_json(term: Term, *, exact: bool = True) -> Term:
         return replace(call("json column", term), kind=kind)
     if not isinstance(kind, Scalar):
         return term
-    name = {"date": "text", "time": "text", "uuid": "text", "instant": "text"}.get(
-        kind.family, kind.family
-    )
+    name = {"date": "text", "time": "text", "uuid": "text"}.get(kind.family, kind.family)
     if kind.family == "decimal" and not exact:
         return replace(call("json number of decimal", term), kind=ANY)
     made = call(f"json of {name}", term)
@@ -195,7 +193,7 @@ def unpacked(value: Term, kind: Kind) -> Term:
         return document(parts)
     if not isinstance(kind, Scalar):
         return replace(value, kind=ANY if isinstance(kind, Json) else kind)
-    if kind.family in ("bytes", "duration"):
+    if kind.family in ("bytes", "duration", "instant"):
         return call(f"{kind.family} of json", value, kind=kind)
     return call("typed", call("scalar of json", value, kind=kind), kind.type, kind=kind)
 

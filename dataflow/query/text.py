@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["ESCAPE", "escape_like", "pattern_for", "pattern_of_regex", "regex_of_like"]
+__all__ = [
+    "ESCAPE",
+    "escape_like",
+    "pattern_for",
+    "pattern_of_regex",
+    "pattern_problem",
+    "regex_of_like",
+]
 
 ESCAPE = "\\"
+MAX_PATTERN = 10_000
 _WILDCARDS = re.compile(r"([\\%_])")
 _PLAIN_REGEX = re.compile(
     r"(?P<start>\^?)(?P<text>(?:[^\\.^$*+?{}\[\]|()]|\\[^\w\s])*)(?P<end>\$?)\Z"
@@ -31,6 +39,16 @@ def pattern_for(operator: str, text: str) -> str:
     """
     form = _FORMS.get(operator)
     return text if form is None else form.replace("{}", escape_like(text))
+
+
+def pattern_problem(operator: str, text: str) -> str | None:
+    """Return why a text is no pattern on every database, or None."""
+    if len(text) > MAX_PATTERN:
+        return f"takes at most {MAX_PATTERN} characters, not {len(text)}"
+    backslashes = len(text) - len(text.rstrip(ESCAPE))
+    if operator in ("$like", "$ilike") and backslashes % 2:
+        return "ends with a backslash that escapes nothing"
+    return None
 
 
 def pattern_of_regex(regex: str) -> str | None:

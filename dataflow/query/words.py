@@ -17,6 +17,10 @@ _POSTGRESQL = {
     "json number of decimal": "coalesce(to_jsonb({0}), 'null'::jsonb)",
     "json of text": "coalesce(to_jsonb(CAST({0} AS text)), 'null'::jsonb)",
     "json of bool": "coalesce(to_jsonb({0}), 'null'::jsonb)",
+    "json of instant": (
+        "coalesce(to_jsonb(to_char({0} AT TIME ZONE 'UTC', "
+        "'YYYY-MM-DD\"T\"HH24:MI:SS.US\"+00:00\"')), 'null'::jsonb)"
+    ),
     "json of bytes": "coalesce(to_jsonb(encode({0}, 'hex')), 'null'::jsonb)",
     "json of duration": (
         "coalesce(to_jsonb(CAST(extract(epoch FROM {0}) * 1000000 AS bigint)), 'null'::jsonb)"
@@ -60,6 +64,7 @@ _POSTGRESQL = {
     "bare text of json": "{0} #>> '{{}}'",
     "scalar of json": "{0} #>> '{{}}'",
     "bytes of json": "decode({0} #>> '{{}}', 'hex')",
+    "instant of json": "CAST({0} #>> '{{}}' AS timestamp with time zone)",
     "duration of json": (
         "make_interval(secs => CAST({0} #>> '{{}}' AS numeric)::double precision / 1000000)"
     ),
@@ -106,7 +111,7 @@ _POSTGRESQL = {
     "decimal add": "({0} + {1})",
     "decimal subtract": "({0} - {1})",
     "decimal multiply": "({0} * {1})",
-    "decimal divide": "({0} / NULLIF({1}, 0))",
+    "decimal divide": ("trim_scale(round(CAST({0} AS numeric(1000, 20)) / NULLIF({1}, 0), 16))"),
     "decimal mod": "mod({0}, NULLIF({1}, 0))",
     "decimal abs": "abs({0})",
     "decimal round": (
@@ -150,7 +155,10 @@ _POSTGRESQL = {
     "sum": "sum({0})",
     "sum decimal": "sum({0})",
     "avg": "avg(CAST({0} AS double precision))",
-    "avg decimal": "avg({0})",
+    # The same digits on every database: 16 places, without zeros at the end.
+    "avg decimal": (
+        "trim_scale(round(sum(CAST({0} AS numeric(1000, 20))) / NULLIF(count({0}), 0), 16))"
+    ),
     "deviation of all": "stddev_pop(CAST({0} AS double precision))",
     "deviation of sample": "stddev_samp(CAST({0} AS double precision))",
     "first": "(array_agg({1} ORDER BY {0}))[1]",
@@ -189,6 +197,8 @@ _SQLITE = {
     "json number of decimal": "coalesce({0}, 'null')",
     "json of decimal": "json_quote({0})",
     "json of text": "json_quote({0})",
+    "json of instant": "json_quote(replace({0}, ' ', 'T'))",
+    "instant of json": "replace({0} ->> '$', 'T', ' ')",
     "json of bool": "CASE {0} WHEN 1 THEN 'true' WHEN 0 THEN 'false' ELSE 'null' END",
     "json of bytes": "CASE WHEN {0} IS NULL THEN 'null' ELSE json_quote(lower(hex({0}))) END",
     "json of duration": "coalesce(CAST({0} AS TEXT), 'null')",

@@ -14,7 +14,13 @@ from dataflow.records.aggregates import run_aggregate
 from dataflow.records.bulk import Bulk
 from dataflow.records.inspection import Sql, explain, sql_of
 from dataflow.records.listing import ListRequest, Lock
-from dataflow.records.requests import field_names, link_names, list_request, where_some
+from dataflow.records.requests import (
+    check_count,
+    field_names,
+    link_names,
+    list_request,
+    where_some,
+)
 from dataflow.records.store import Store
 
 __all__ = ["AsyncQuery", "Query", "Record", "query_parts"]
@@ -24,11 +30,15 @@ class Record(dict[str, Any]):
     """A record of a query: a dict whose fields also read as attributes."""
 
     def __getattr__(self, name: str) -> Any:
-        """Return a field."""
+        """Return a field; one that is called like a method of dict, as `record["items"]`."""
         try:
             return self[name]
         except KeyError:
             raise AttributeError(f"the record has no field {name!r}") from None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Refuse: a record is what was read, and changing it would change nothing else."""
+        raise AttributeError(f"a record is a value; write record[{name!r}], or db.update(…)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +65,11 @@ class _Parts:
 
     def with_stages(self, pipeline: Any) -> Any:
         """Return a pipeline that begins with this query's sort, offset and limit."""
+        unused = {"fields()": self.fields, "include()": self.include, "for_update()": self.lock}
+        for name, value in unused.items():
+            if value:
+                advise = "fields are chosen by $project, links joined by $lookup"
+                raise ParameterError(problem=f"a pipeline has no use for {name}.", advise=advise)
         if not isinstance(pipeline, list | tuple):
             return pipeline
         found: list[Any] = []
@@ -68,6 +83,8 @@ class _Parts:
         return [*found, *pipeline]
 
     def for_write(self, verb: str) -> Filter:
+        if self.distinct or self.lock is not None:
+            raise ParameterError(problem=f"{verb} has no use for distinct() and for_update().")
         if self.limit is not None or self.offset:
             raise ParameterError(
                 problem=f"{verb} changes every match; it takes no limit and no offset.",
@@ -100,9 +117,27 @@ class _Parts:
             )
         outside = [n for n, _ in parse_sort(self.store.spec, self.sort) if n not in self.fields]
         if outside or self.lock is not None:
-            what = f"sorts by {outside[0]!r}, which is not among its fields" if outside else "locks"
-            raise ParameterError(problem=f"a distinct query {what}.")
+            problem = "a distinct query cannot lock records."
+            if outside:
+                problem = f"a distinct query sorts by its fields, and {outside[0]!r} is none."
+            raise ParameterError(problem=problem)
         return self
+
+
+def _check_changes(changes: Any) -> None:
+    """Refuse what is no dict of fields.
+
+    Raises:
+        ParameterError: Saying how to write it.
+    """
+    if not isinstance(changes, Mapping):
+        raise ParameterError(problem=f"update() takes a dict of fields, not {changes!r}.")
+    operators = [name for name in changes if str(name).startswith("$")]
+    if operators:
+        raise ParameterError(
+            problem=f"update() takes fields with their new values, not {operators[0]!r}.",
+            advise='write update({"status": "paid"})',
+        )
 
 
 class _Chain:
@@ -129,14 +164,16 @@ class _Chain:
             )
         return await parts.store.list(parts.request(**changes))
 
-    def where(self, filter: Mapping[str, Any]) -> Self:
-        """Add a filter, joined to the others with AND.
+    def where(self, filter: Mapping[str, Any] | None) -> Self:
+        """Add a filter, joined to the others with AND; None adds none.
 
         Raises:
             UnknownFieldError: For a field that the model lacks.
             FilterError: For an unknown operator or a wrong shape.
         """
         self._parts.store.where(filter)
+        if filter is None:
+            return self
         return self._with(filters=(*self._parts.filters, dict(filter)))
 
     def sort(self, sort: Any) -> Self:
@@ -154,21 +191,24 @@ class _Chain:
         self._parts.request(offset=offset)
         return self._with(offset=offset)
 
-    def fields(self, *names: str) -> Self:
-        """Set which fields are returned."""
-        return self._with(fields=field_names(self._parts.store.spec, names))
+    def fields(self, *names: str | Sequence[str]) -> Self:
+        """Set which fields are returned; without names, all."""
+        chosen = names[0] if len(names) == 1 and not isinstance(names[0], str) else names
+        return self._with(fields=field_names(self._parts.store.spec, chosen or None))
 
     def include(self, *names: str) -> Self:
         """Set which links are loaded, each with one statement."""
         return self._with(include=link_names(self._parts.store, names))
 
-    def distinct(self) -> Self:
-        """Return equal records once; takes the chosen `fields` only.
+    def distinct(self, *names: str) -> Self:
+        """Return equal records once; takes the chosen `fields` only, or these.
 
         Raises:
             ParameterError: Without fields, or with a sort by another field.
         """
-        return self._with(distinct=True)
+        spec = self._parts.store.spec
+        fields = field_names(spec, names) if names else self._parts.fields
+        return self._with(distinct=True, fields=fields)
 
     def for_update(self, *, skip_locked: bool = False, nowait: bool = False) -> Self:
         """Lock the records until the transaction ends; SQLite locks its only writer anyway.
@@ -195,6 +235,17 @@ class _Chain:
         stages = None if pipeline is None else parts.with_stages(pipeline)
         return sql_of(parts.store, parts.request(), stages)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Return the query itself: it never changes."""
+        return self
+
+    def __reduce__(self) -> Any:
+        """Refuse to be pickled: the query belongs to a live DataFlow."""
+        raise ParameterError(
+            problem="a query cannot be pickled, because it belongs to a live DataFlow.",
+            advise="pickle the filter, and build the query where it is needed",
+        )
+
     def __repr__(self) -> str:
         """Return model and filter."""
         return f"{type(self).__name__}({self._parts.store.spec.name}, {self._parts.filter!r})"
@@ -202,6 +253,10 @@ class _Chain:
 
 class AsyncQuery(_Chain):
     """A lazy query whose results are awaited; see `Query`."""
+
+    def __aiter__(self) -> AsyncIterator[Record]:
+        """Iterate over every record, in batches; see `iterate`."""
+        return self.iterate()
 
     async def all(self) -> list[Record]:
         """Return every record."""
@@ -275,6 +330,7 @@ class AsyncQuery(_Chain):
 
     async def iterate(self, batch: int = 1_000) -> AsyncIterator[Record]:
         """Yield every record, holding one batch in memory; stable while others write."""
+        check_count("batch", batch, least=1)
         after, left = None, self._parts.limit
         offset = self._parts.offset
         while left is None or left > 0:
@@ -321,6 +377,7 @@ class AsyncQuery(_Chain):
             UnfilteredWriteError: Without a filter.
         """
         where = self._parts.for_write("update()")
+        _check_changes(changes)
         result = await Bulk(self._parts.store).update_where(where, changes)
         return int(result["updated"])
 
@@ -344,6 +401,10 @@ class Query(_Chain):
     def _wait(self, name: str, call: Callable[[AsyncQuery], Any]) -> Any:
         twin = f"db.aio.query(…).{name}"
         return sync_call(f"db.query(…).{name}", twin, call, AsyncQuery(self._parts))
+
+    def __iter__(self) -> Iterator[Record]:
+        """Iterate over every record, in batches; see `iterate`."""
+        return self.iterate()
 
     def all(self) -> list[Record]:
         """Return every record."""
@@ -383,6 +444,7 @@ class Query(_Chain):
 
     def iterate(self, batch: int = 1_000) -> Iterator[Record]:
         """Yield every record, holding one batch in memory; stable while others write."""
+        check_count("batch", batch, least=1)
         records = AsyncQuery(self._parts).iterate(batch)
 
         async def take() -> list[Record]:

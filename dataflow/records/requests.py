@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from dataflow.errors import ParameterError, UnfilteredWriteError, did_you_mean
+from dataflow.errors import ParameterError, UnfilteredWriteError, did_you_mean, shown
 from dataflow.models.spec import ModelSpec
 from dataflow.query.filters import EMPTY, Filter
 from dataflow.query.sort import parse_sort
@@ -15,6 +15,7 @@ from dataflow.records.store import Store
 
 __all__ = [
     "check_bulk_create",
+    "check_count",
     "check_options",
     "conflict_fields",
     "field_names",
@@ -47,8 +48,8 @@ def list_request(store: Store, options: Mapping[str, Any]) -> ListRequest:
         ParameterError: For a limit below 1 or an offset below 0.
     """
     limit, offset = options.get("limit", 100), options.get("offset") or 0
-    _check_count("limit", limit, least=1, advise="limit=None returns all records")
-    _check_count("offset", offset, least=0)
+    check_count("limit", limit, least=1, advise="limit=None returns all records")
+    check_count("offset", offset, least=0)
     return ListRequest(
         where=store.where(options.get("filter")),
         sort=parse_sort(store.spec, options.get("sort")),
@@ -84,12 +85,18 @@ def check_options(options: Mapping[str, Any], known: type, verb: str) -> None:
             )
 
 
-def _check_count(name: str, value: Any, *, least: int, advise: str | None = None) -> None:
+def check_count(name: str, value: Any, *, least: int, advise: str | None = None) -> None:
+    """Refuse what is no whole number in range; None is allowed.
+
+    Raises:
+        ParameterError: Naming the option.
+    """
     if value is None:
         return
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value < 2**62:
         raise ParameterError(
-            problem=f"{name} must be a whole number from {least} (got {value!r}).", advise=advise
+            problem=f"{name} must be a whole number from {least} to 2**62 (got {shown(value)}).",
+            advise=advise,
         )
 
 
@@ -138,7 +145,7 @@ def check_bulk_create(spec: ModelSpec, options: Mapping[str, Any]) -> None:
     _check_choice(options, "on_conflict", ("error", "skip"))
     _check_choice(options, "on_error", ("abort", "collect"))
     _check_choice(options, "returning", (None, "ids", "records"))
-    _check_count("batch_size", options.get("batch_size"), least=1)
+    check_count("batch_size", options.get("batch_size"), least=1)
     if options.get("returning") and options.get("on_conflict") == "skip":
         raise ParameterError(problem="returning cannot be combined with on_conflict='skip'.")
     if options.get("returning") == "records" and len(spec.key) > 1:
@@ -147,8 +154,10 @@ def check_bulk_create(spec: ModelSpec, options: Mapping[str, Any]) -> None:
 
 def _check_choice(options: Mapping[str, Any], name: str, choices: tuple[Any, ...]) -> None:
     if name in options and options[name] not in choices:
-        shown = ", ".join(map(repr, choices))
-        raise ParameterError(problem=f"{name} must be one of {shown} (got {options[name]!r}).")
+        options_text = ", ".join(map(repr, choices))
+        raise ParameterError(
+            problem=f"{name} must be one of {options_text} (got {options[name]!r})."
+        )
 
 
 def conflict_fields(spec: ModelSpec, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -158,7 +167,7 @@ def conflict_fields(spec: ModelSpec, options: Mapping[str, Any]) -> dict[str, An
         ParameterError: If `conflict_on` is not unique.
     """
     _check_choice(options, "on_conflict", ("update", "ignore"))
-    _check_count("batch_size", options.get("batch_size"), least=1)
+    check_count("batch_size", options.get("batch_size"), least=1)
     chosen = field_names(spec, options.get("conflict_on"), "conflict_on")
     if chosen is not None and set(chosen) not in [set(names) for names in spec.unique_sets]:
         sets = ", ".join(" + ".join(names) for names in spec.unique_sets)

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError
 
 from dataflow.database.database import Database
-from dataflow.database.transaction import outcome_of
-from dataflow.errors import DataFlowError, LoopError, SchemaDriftError, did_you_mean
+from dataflow.errors import LoopError, SchemaDriftError, did_you_mean
 from dataflow.models.fields import MISSING
 from dataflow.models.spec import FieldSpec, ModelSpec
 from dataflow.schema.difference import Difference, find_difference
+from dataflow.schema.work import run_schema_work
 
-__all__ = ["check_schema", "ensure_schema", "reflect_tables"]
-
-T = TypeVar("T")
+__all__ = ["add_column", "check_schema", "default_literal", "ensure_schema", "reflect_tables"]
 
 
 async def ensure_schema(database: Database, specs: Sequence[ModelSpec]) -> None:
@@ -29,7 +25,7 @@ async def ensure_schema(database: Database, specs: Sequence[ModelSpec]) -> None:
     Raises:
         SchemaDriftError: If a required column without a default would have to be added.
     """
-    missing = await _run(database, lambda c: find_difference(c, specs), write=False)
+    missing = await run_schema_work(database, lambda c: find_difference(c, specs), write=False)
     if not missing:
         return
     if database.current() is not None and database.driver.serial_writes:
@@ -37,7 +33,7 @@ async def ensure_schema(database: Database, specs: Sequence[ModelSpec]) -> None:
             problem="tables are missing, and this transaction holds the database's only writer.",
             advise="declare all models before the transaction begins",
         )
-    await _run(database, lambda c: _create(c, database, specs), write=True)
+    await run_schema_work(database, lambda c: _create(c, database, specs), write=True)
 
 
 async def check_schema(database: Database, specs: Sequence[ModelSpec]) -> None:
@@ -46,7 +42,7 @@ async def check_schema(database: Database, specs: Sequence[ModelSpec]) -> None:
     Raises:
         SchemaDriftError: Naming every missing table and column.
     """
-    missing = await _run(database, lambda c: find_difference(c, specs), write=False)
+    missing = await run_schema_work(database, lambda c: find_difference(c, specs), write=False)
     if missing:
         raise SchemaDriftError(
             problem=f"{missing.describe()}.",
@@ -71,30 +67,7 @@ async def reflect_tables(database: Database, metadata: sa.MetaData, names: Seque
                 )
         metadata.reflect(connection, only=list(names), views=True)
 
-    await _run(database, reflect, write=False)
-
-
-async def _run(database: Database, work: Callable[[sa.Connection], T], *, write: bool) -> T:
-    """Run schema work on a connection of its own, outside the pool."""
-    engine = database.driver.create_engine(pooled=False)
-    try:
-        async with engine.connect() as connection:
-            if not write:
-                await connection.execution_options(dataflow_read_only=True)
-            elif database.driver.schema_lock is not None:
-                await connection.exec_driver_sql(database.driver.schema_lock)
-            result = await connection.run_sync(work)
-            await connection.commit()
-            return result
-    except DataFlowError:
-        raise
-    except DBAPIError as error:
-        driver_error = getattr(error.orig, "__cause__", None) or error.orig or error
-        raise outcome_of(database.driver, driver_error) from error
-    except OSError as error:
-        raise outcome_of(database.driver, error) from error
-    finally:
-        await engine.dispose()
+    await run_schema_work(database, reflect, write=False)
 
 
 def _create(connection: sa.Connection, database: Database, specs: Sequence[ModelSpec]) -> None:
@@ -106,7 +79,7 @@ def _create(connection: sa.Connection, database: Database, specs: Sequence[Model
         for table in _other_metadata(tables):
             table.create(connection)
     for spec, name in missing.columns:
-        for statement in _add_column(spec, spec.fields[name], database.driver.dialect):
+        for statement in add_column(spec, spec.fields[name], database.driver.dialect):
             connection.exec_driver_sql(statement)
 
 
@@ -130,12 +103,12 @@ def _refuse_impossible(missing: Difference) -> None:
             )
 
 
-def _add_column(spec: ModelSpec, field: FieldSpec, dialect: sa.Dialect) -> list[str]:
+def add_column(spec: ModelSpec, field: FieldSpec, dialect: sa.Dialect) -> list[str]:
     """Return the statements that add a column; existing records get the default."""
     preparer = dialect.identifier_preparer
     table, column = preparer.format_table(spec.table), preparer.format_column(field.column)
     parts = [f"ALTER TABLE {table} ADD COLUMN {column}", field.column.type.compile(dialect)]
-    default = _default_literal(field, dialect)
+    default = default_literal(field, dialect)
     if default is not None:
         parts.append(f"DEFAULT {default}")
     if not field.nullable:
@@ -156,7 +129,8 @@ def _add_column(spec: ModelSpec, field: FieldSpec, dialect: sa.Dialect) -> list[
     return statements
 
 
-def _default_literal(field: FieldSpec, dialect: sa.Dialect) -> str | None:
+def default_literal(field: FieldSpec, dialect: sa.Dialect) -> str | None:
+    """Return the SQL of a field's default, or None if it has none."""
     if field.info.server_default:
         return field.info.server_default
     value = field.default

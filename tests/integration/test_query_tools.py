@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import threading
 from typing import Any
 
 import pytest
 
 from dataflow import DataFlow, LocalRuntime, WorkflowBuilder
-from dataflow.errors import FilterError, ParameterError, WorkflowDefinitionError
+from dataflow.errors import (
+    DefinitionError,
+    FilterError,
+    ParameterError,
+    WorkflowDefinitionError,
+)
 from dataflow.portal import portal
 
 
@@ -56,7 +63,7 @@ def test_one_of_a_limited_query_is_its_first(jobs: DataFlow):
         (
             ("city",),
             "state",
-            "a distinct query sorts by 'state', which is not among its fields.",
+            "a distinct query sorts by its fields, and 'state' is none.",
         ),
     ],
 )
@@ -205,3 +212,56 @@ def test_a_malformed_pipeline_is_refused_when_its_node_is_added(jobs: DataFlow):
 
     assert "'stat'" in str(caught.value)
     assert "did you mean 'state'?" in str(caught.value)
+
+
+REFUSED: list[tuple[Any, str]] = [
+    (lambda q: q.where({"state": {"$in": (n for n in ["new"])}}),
+     "$in of field 'state' takes a list."),
+    (lambda q: q.where({"state": {"$like": "a\\"}}),
+     "$like of field 'state' ends with a backslash that escapes nothing."),
+    (lambda q: q.where({"state": {"$contains": "x" * 20_000}}),
+     "$contains of field 'state' takes at most 10000 characters, not 20000."),
+    (lambda q: q.update(5), "update() takes a dict of fields, not 5."),
+    (lambda q: q.where({"id": 1}).update({"$set": {"state": "x"}}),
+     "update() takes fields with their new values, not '$set'."),
+    (lambda q: q.where({"id": 1}).distinct("state").update({"state": "x"}),
+     "update() has no use for distinct() and for_update()."),
+    (lambda q: q.for_update().aggregate([{"$count": "n"}]),
+     "a pipeline has no use for for_update()."),
+    (lambda q: list(q.iterate(0)),
+     "batch must be a whole number from 1 to 2**62 (got 0)."),
+    (pickle.dumps, "a query cannot be pickled, because it belongs to a live DataFlow."),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("call", "problem"), REFUSED, ids=[case[1][:40] for case in REFUSED])
+def test_what_a_query_cannot_do_is_refused_in_its_own_words(
+    jobs: DataFlow, call: Any, problem: str
+):
+    with pytest.raises(DefinitionError) as caught:
+        call(jobs.query("Job"))
+
+    assert caught.value.problem_text() == problem
+
+
+def test_a_query_is_iterated_and_copied(jobs: DataFlow):
+    query = jobs.query("Job").where({"state": "new"}).sort("id")
+
+    assert [job.id for job in query] == [1, 3, 5, 7]
+    assert copy.deepcopy(query) is query
+
+
+def test_fields_are_given_one_by_one_or_as_a_list(jobs: DataFlow):
+    query = jobs.query("Job").where({"id": 1})
+
+    assert query.fields(["id", "state"]).one() == {"id": 1, "state": "new"}
+    assert query.fields("id", "state").one() == query.fields(["id", "state"]).one()
+    assert query.fields("id").fields().one() == query.one()
+
+
+def test_a_record_is_a_value(jobs: DataFlow):
+    record = jobs.query("Job").where({"id": 1}).one()
+
+    with pytest.raises(AttributeError, match="a record is a value"):
+        record.state = "done"
+    assert record.state == record["state"] == "new"

@@ -66,7 +66,7 @@ def test_an_order_of_whole_documents_is_refused(spec: ModelSpec):
         parse(spec, {"extra.a": {"$gt": [1]}})
 
     assert caught.value.problem_text() == (
-        "$gt of 'a' compares single values, not objects or arrays."
+        "$gt of 'extra.a' compares single values, not objects or arrays."
     )
 
 

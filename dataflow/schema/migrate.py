@@ -1,0 +1,157 @@
+"""Planning and applying migrations between a database and the models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import sqlalchemy as sa
+
+from dataflow.database.database import Database
+from dataflow.errors import DataLossError, ParameterError, SchemaDriftError, did_you_mean
+from dataflow.models.spec import ModelSpec
+from dataflow.schema.compare import changes_of, compare
+from dataflow.schema.plan import Change, MigrationPlan
+from dataflow.schema.statements import (
+    altering_statements,
+    rebuilding_statements,
+    rename_statements,
+)
+from dataflow.schema.work import run_schema_work
+
+__all__ = ["apply_migration", "check_losses", "plan_migration"]
+
+
+async def plan_migration(
+    database: Database,
+    specs: Sequence[ModelSpec],
+    renames: Mapping[str, str],
+    drop_tables: Sequence[str],
+) -> MigrationPlan:
+    """Return what makes the database equal to the models; writes nothing.
+
+    Renames are tried in a transaction that is rolled back, to see what is left.
+    """
+    write = bool(renames)
+    return await run_schema_work(
+        database,
+        lambda connection: _plan(connection, database, specs, renames, drop_tables),
+        write=write,
+        prelude=database.driver.before_rebuild if write else (),
+        keep=False,
+    )
+
+
+async def apply_migration(
+    database: Database,
+    specs: Sequence[ModelSpec],
+    renames: Mapping[str, str],
+    drop_tables: Sequence[str],
+    *,
+    allow_drop: bool,
+) -> MigrationPlan:
+    """Make the database equal to the models, in one transaction; return what was done.
+
+    Raises:
+        DataLossError: If something would be lost and `allow_drop` is not set.
+    """
+
+    def work(connection: sa.Connection) -> MigrationPlan:
+        for statement in database.driver.migration_prelude:
+            connection.exec_driver_sql(statement)
+        plan = _plan(connection, database, specs, renames, drop_tables)
+        check_losses(plan, allow_drop=allow_drop)
+        done = len(rename_statements(renames, connection.dialect)) if renames else 0
+        for statement in plan.statements[done:]:
+            connection.exec_driver_sql(statement.replace("%", "%%"))
+        _check_references(connection, database)
+        return plan
+
+    prelude = database.driver.before_rebuild
+    return await run_schema_work(database, work, write=True, prelude=prelude)
+
+
+def check_losses(plan: MigrationPlan, *, allow_drop: bool) -> None:
+    """Refuse a plan that loses data, unless it may.
+
+    Raises:
+        DataLossError: Naming what would be lost.
+    """
+    if plan.losses and not allow_drop:
+        problem = "; ".join(str(change).partition("  (")[0] for change in plan.losses)
+        raise DataLossError(problem=problem, renames=dict(plan.possible_renames))
+
+
+def _plan(
+    connection: sa.Connection,
+    database: Database,
+    specs: Sequence[ModelSpec],
+    renames: Mapping[str, str],
+    drop_tables: Sequence[str],
+) -> MigrationPlan:
+    _check_names(connection, renames, drop_tables)
+    first = rename_statements(renames, connection.dialect)
+    for statement in first:
+        connection.exec_driver_sql(statement)
+    operations = compare(connection, specs, drop_tables)
+    changes = [*map(_renamed, renames.items()), *map(changes_of, operations)]
+    if database.driver.before_rebuild:
+        statements = rebuilding_statements(connection, operations, specs)
+    else:
+        statements = altering_statements(operations, specs, connection.dialect)
+    return MigrationPlan(tuple(changes), (*first, *statements), _possible_renames(operations))
+
+
+def _renamed(pair: tuple[str, str]) -> Change:
+    old, new = pair
+    table, dot, column = old.rpartition(".")
+    if dot:
+        return Change("rename column", table, column, f"-> {new.rpartition('.')[2]}")
+    return Change("rename table", old, None, f"-> {new}")
+
+
+def _check_names(
+    connection: sa.Connection, renames: Mapping[str, str], drop_tables: Sequence[str]
+) -> None:
+    inspector = sa.inspect(connection)
+    tables = inspector.get_table_names()
+    for old, new in renames.items():
+        table, _, column = old.rpartition(".") if "." in old else (old, "", "")
+        if ("." in old) != ("." in new) or new.count(".") > 1:
+            problem = (
+                f"a rename goes from table to table or column to column, not {old!r}: {new!r}."
+            )
+            raise ParameterError(problem=problem)
+        if table not in tables:
+            problem = f"there is no table {table!r} to rename."
+            raise SchemaDriftError(problem=problem, advise=did_you_mean(table, tables))
+        columns = [found["name"] for found in inspector.get_columns(table)]
+        if column and column not in columns:
+            problem = f"there is no column {old!r} to rename."
+            raise SchemaDriftError(problem=problem, advise=did_you_mean(column, columns))
+    for name in drop_tables:
+        if name not in tables:
+            problem = f"there is no table {name!r} to drop."
+            raise SchemaDriftError(problem=problem, advise=did_you_mean(name, tables))
+
+
+def _possible_renames(operations: Sequence[object]) -> dict[str, str]:
+    """Pair what is dropped with what is added to the same table, where there is one of each."""
+    changes = [changes_of(operation) for operation in operations]
+    found = {}
+    for table in {change.table for change in changes}:
+        dropped = [c for c in changes if c.table == table and c.kind == "drop column"]
+        added = [c for c in changes if c.table == table and c.kind == "add column"]
+        if len(dropped) == len(added) == 1:
+            found[f"{table}.{dropped[0].name}"] = f"{table}.{added[0].name}"
+    return found
+
+
+def _check_references(connection: sa.Connection, database: Database) -> None:
+    """Look for foreign keys that a rebuilt table broke."""
+    if not database.driver.before_rebuild:
+        return
+    broken = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchall()
+    if broken:
+        table, _, parent, _ = broken[0]
+        problem = f"{len(broken)} record(s) of {table!r} would refer to no record of {parent!r}."
+        raise SchemaDriftError(problem=problem)

@@ -1,0 +1,286 @@
+"""Migrations: what changes is told first, done whole or not at all, and loses nothing unasked."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from dataflow import DataFlow, Field
+from dataflow.errors import DataFlowError, DataLossError, ParameterError, SchemaDriftError
+from dataflow.portal import portal
+
+
+@pytest.fixture
+def later(db: DataFlow) -> Iterator[DataFlow]:
+    """The same database, opened by the next version of the program."""
+    with DataFlow(db.config.database_url, auto_migrate=False) as other:
+        yield other
+
+
+def first_version(db: DataFlow) -> None:
+    @db.model
+    class Team:
+        id: uuid.UUID = Field(primary_key=True)
+        name: str = Field(unique=True, max_length=50)
+
+    @db.model
+    class User:
+        id: int
+        name: str
+        age: int | None = None
+        balance: Decimal = Decimal("1.50")
+        team_id: uuid.UUID | None = Field(default=None, foreign_key="teams.id")
+        __dataflow__ = {"timestamps": False, "indexes": [("name", "age")]}
+
+    db.create_tables()
+    team = db.create("Team", name="red")
+    db.bulk_create("User", [{"name": f"u{n}", "age": n, "team_id": team["id"]} for n in range(5)])
+    db.delete("User", 5)
+
+
+def records(db: DataFlow) -> list[dict[str, Any]]:
+    return list(db.query("User").sort("id").all())
+
+
+def test_equal_schemas_need_no_migration(db: DataFlow):
+    first_version(db)
+
+    assert not db.migrations.plan()
+    assert str(db.migrations.plan()) == "nothing to do"
+    db.migrations.check()
+
+
+def second_version(db: DataFlow) -> None:
+    @db.model
+    class Team:
+        id: uuid.UUID = Field(primary_key=True)
+        name: str = Field(unique=True, max_length=200)
+
+    @db.model
+    class User:
+        id: int
+        full_name: str = Field(index=True)
+        age: int = 7
+        balance: Decimal = Decimal("1.50")
+        team_id: uuid.UUID | None = Field(default=None, foreign_key="teams.id")
+        email: str = Field(default="none", max_length=80)
+        __dataflow__ = {"timestamps": False}
+
+    @db.model
+    class Note:
+        text: str
+
+
+def test_a_plan_tells_what_changes_and_changes_nothing(db: DataFlow, later: DataFlow):
+    first_version(db)
+    second_version(later)
+
+    plan = later.migrations.plan(renames={"users.name": "users.full_name"})
+
+    kinds = {(change.kind, change.table, change.name) for change in plan.changes}
+    assert kinds >= {
+        ("rename column", "users", "name"),
+        ("create table", "notes", None),
+        ("add column", "users", "email"),
+        ("alter column", "users", "age"),
+        ("alter column", "teams", "name"),
+        ("create index", "users", "ix_users_full_name"),
+        ("drop index", "users", "ix_users_name_age"),
+    }
+    assert plan.losses == ()
+    assert plan.statements
+    assert not db.migrations.plan()
+
+
+def test_applying_keeps_every_record_and_leaves_nothing_to_do(db: DataFlow, later: DataFlow):
+    first_version(db)
+    before = records(db)
+    db.update("User", 1, {"age": None})
+    second_version(later)
+
+    later.migrations.apply(renames={"users.name": "users.full_name"})
+
+    assert not later.migrations.plan()
+    after = records(later)
+    assert [record["full_name"] for record in after] == [record["name"] for record in before]
+    assert [record["balance"] for record in after] == [Decimal("1.50")] * 4
+    assert [record["team_id"] for record in after] == [record["team_id"] for record in before]
+    assert {record["email"] for record in after} == {"none"}
+
+
+def test_ids_are_not_used_again_after_a_table_was_built_anew(db: DataFlow, later: DataFlow):
+    first_version(db)
+    db.update("User", 1, {"age": 1})
+    second_version(later)
+    db.bulk_update("User", {"age": None}, {"age": 1})
+
+    later.migrations.apply(renames={"users.name": "users.full_name"})
+
+    assert later.create("User", full_name="new")["id"] == 6
+
+
+def test_links_are_still_guarded_afterwards(db: DataFlow, later: DataFlow):
+    first_version(db)
+    db.bulk_update("User", {"age": None}, {"age": 1})
+    second_version(later)
+    later.migrations.apply(renames={"users.name": "users.full_name"})
+
+    with pytest.raises(DataFlowError) as caught:
+        later.create("User", full_name="x", team_id=uuid.uuid4())
+
+    assert caught.value.code == "DF203"
+
+
+def test_a_rename_is_asked_for_and_never_guessed(db: DataFlow, later: DataFlow):
+    first_version(db)
+
+    @later.model
+    class User:
+        id: int
+        full_name: str = "?"
+        age: int | None = None
+        balance: Decimal = Decimal("1.50")
+        team_id: uuid.UUID | None = None
+        __dataflow__ = {"timestamps": False}
+
+    with pytest.raises(DataLossError) as caught:
+        later.migrations.apply()
+
+    assert "drop column users.name" in caught.value.problem_text()
+    assert "renames={'users.name': 'users.full_name'}" in str(caught.value)
+    assert len(records(db)) == 4
+
+
+def test_what_is_lost_must_be_allowed(db: DataFlow, later: DataFlow):
+    first_version(db)
+
+    @later.model
+    class User:
+        id: int
+        age: int | None = None
+        team_id: uuid.UUID | None = None
+        __dataflow__ = {"timestamps": False}
+
+    plan = later.migrations.plan()
+    assert [change.name for change in plan.losses] == ["name", "balance"] or {
+        change.name for change in plan.losses
+    } == {"name", "balance"}
+
+    later.migrations.apply(allow_drop=True)
+
+    assert sorted(records(later)[0]) == ["age", "id", "team_id"]
+    assert not later.migrations.plan()
+
+
+def test_tables_without_a_model_are_left_alone_unless_named(db: DataFlow, later: DataFlow):
+    first_version(db)
+
+    @later.model
+    class Team:
+        id: uuid.UUID = Field(primary_key=True)
+        name: str = Field(unique=True, max_length=50)
+
+    assert not later.migrations.plan()
+    with pytest.raises(DataLossError):
+        later.migrations.apply(drop_tables=["users"])
+    done = later.migrations.apply(drop_tables=["users"], allow_drop=True)
+
+    assert [(change.kind, change.table) for change in done.changes] == [("drop table", "users")]
+
+
+def test_a_table_is_renamed(db: DataFlow, later: DataFlow):
+    @db.model
+    class Person:
+        name: str
+        __dataflow__ = {"timestamps": False}
+
+    db.create("Person", name="Ada")
+
+    @later.model
+    class Human:
+        name: str
+        __dataflow__ = {"timestamps": False}
+
+    later.migrations.apply(renames={"people": "humans"})
+
+    assert later.query("Human").all() == [{"id": 1, "name": "Ada"}]
+    assert not later.migrations.plan()
+
+
+@pytest.mark.parametrize(
+    ("renames", "kind"),
+    [
+        ({"users.nam": "users.full_name"}, SchemaDriftError),
+        ({"user": "humans"}, SchemaDriftError),
+        ({"users": "a.b"}, ParameterError),
+    ],
+)
+def test_a_wrong_rename_names_the_nearest(
+    db: DataFlow, renames: dict[str, str], kind: type[Exception]
+):
+    first_version(db)
+
+    with pytest.raises(kind):
+        db.migrations.plan(renames=renames)
+
+
+def test_a_migration_that_fails_changes_nothing(db: DataFlow, later: DataFlow):
+    first_version(db)
+    db.update("User", 1, {"name": "u1"})
+
+    @later.model
+    class User:
+        id: int
+        name: str = Field(unique=True)
+        age: int | None = None
+        balance: Decimal = Decimal("1.50")
+        team_id: uuid.UUID | None = None
+        extra: str = "x"
+        __dataflow__ = {"timestamps": False}
+
+    with pytest.raises(DataFlowError):
+        later.migrations.apply()
+
+    assert sorted(records(db)[0]) == ["age", "balance", "id", "name", "team_id"]
+    assert [record["name"] for record in records(db)] == ["u1", "u1", "u2", "u3"]
+
+
+def test_processes_that_migrate_at_once_do_it_once(db: DataFlow):
+    first_version(db)
+    db.bulk_update("User", {"age": None}, {"age": 1})
+    failures: list[BaseException] = []
+    done: list[int] = []
+
+    def migrate() -> None:
+        try:
+            with DataFlow(db.config.database_url, auto_migrate=False) as mine:
+                second_version(mine)
+                done.append(len(mine.migrations.apply(allow_drop=True).changes))
+        except BaseException as error:  # noqa: BLE001 - looked at below
+            failures.append(error)
+
+    threads = [threading.Thread(target=migrate) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert failures == []
+    assert sorted(map(bool, done)) == [False, False, False, True]
+
+
+def test_alembic_sees_the_models_through_the_metadata(db: DataFlow):
+    first_version(db)
+
+    assert {"teams", "users"} <= set(db.metadata.tables)
+
+
+def test_the_asynchronous_face_plans_too(db: DataFlow):
+    first_version(db)
+
+    assert not portal.call(db.aio.migrations.plan())
