@@ -101,4 +101,5 @@ def same_pipelines(world: World) -> Verdict:
 
 CASES = (
     Case("Q1", "20,000 random filters, compared with mongomock", same_filters, limit_s=900),
+    Case("Q2", "5,000 random pipelines, compared with mongomock", same_pipelines, limit_s=900),
 )

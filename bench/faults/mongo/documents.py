@@ -116,7 +116,7 @@ class Documents:
     def some(self, make: Any, longest: int) -> list[Any]:
         return [make() for _ in range(self.dice.choice(range(longest + 1)))]
 
-    def chosen(self, chance: float = 0.7, **makers: Any) -> Document:
+    def chosen(self, makers: dict[str, Any], chance: float = 0.7) -> Document:
         """Return an object with some of the keys, in sorted order."""
         keys = [key for key in sorted(makers) if self.dice.random() < chance]
         return {key: makers[key]() for key in keys}
@@ -126,19 +126,18 @@ class Documents:
 
     def meta(self) -> Document:
         choice = self.dice.choice
-        made = self.chosen(
-            prefs=self.prefs,
-            score=lambda: self.maybe(choice(SCORES), 0.85),
-            level=self.level,
-            mixed=self.scalar,
-            items=lambda: self.some(self.part, 3),
-            vip=lambda: choice((True, False)),
-            codes=lambda: self.some(self.scalar, 4),
-            years=lambda: self.chosen(**{"2020": self.scalar, "2021": self.scalar}),
-            odd=self.odd_value,
-            **{ODD_KEY: self.word},
-        )
-        return dict(sorted(made.items()))
+        return self.chosen({
+            "prefs": self.prefs,
+            "score": lambda: self.maybe(choice(SCORES), 0.85),
+            "level": self.level,
+            "mixed": self.scalar,
+            "items": lambda: self.some(self.part, 3),
+            "vip": lambda: choice((True, False)),
+            "codes": lambda: self.some(self.scalar, 4),
+            "years": lambda: self.chosen({"2020": self.scalar, "2021": self.scalar}),
+            "odd": self.odd_value,
+            ODD_KEY: self.word,
+        })  # fmt: skip
 
     def level(self) -> Any:
         return self.scalar() if self.dice.random() < 0.5 else self.dice.choice((True, False))
@@ -146,29 +145,35 @@ class Documents:
     def prefs(self) -> Any:
         if self.odd and self.dice.random() < 0.2:
             return self.scalar()
-        return self.chosen(
-            theme=lambda: self.maybe(self.word(), 0.9),
-            size=lambda: self.maybe(self.dice.choice(NUMBERS), 0.9),
-            flags=lambda: self.some(self.word, 3),
-        )
+        return self.chosen({
+            "theme": lambda: self.maybe(self.word(), 0.9),
+            "size": lambda: self.maybe(self.dice.choice(NUMBERS), 0.9),
+            "flags": lambda: self.some(self.word, 3),
+        })  # fmt: skip
 
     def part(self) -> Document:
-        return self.chosen(
-            0.8,
-            qty=lambda: self.maybe(self.dice.choice(SCORES), 0.9),
-            sku=self.word,
-            parts=lambda: self.some(self.word, 2),
-            opt=self.scalar,
-        )
+        makers = {
+            "qty": lambda: self.maybe(self.dice.choice(SCORES), 0.9),
+            "sku": self.word,
+            "parts": lambda: self.some(self.word, 2),
+            "opt": self.scalar,
+        }
+        return self.chosen(makers, 0.8)
 
     def odd_value(self) -> Any:
-        inner = lambda: self.chosen(x=self.scalar, y=self.scalar)  # noqa: E731
-        if not self.odd:
-            return self.dice.choice((inner, lambda: self.some(inner, 2)))()
-        mixed = lambda: self.some(self.dice.choice((inner, self.scalar)), 3)  # noqa: E731
-        return self.dice.choice((inner, mixed, self.scalar, lambda: self.some(inner, 2)))()
+        choice = self.dice.randrange(4 if self.odd else 2)
+        if choice == 0:
+            return self.pair()
+        if choice == 1:
+            return self.some(self.pair, 2)
+        if choice == 2:
+            return self.scalar()
+        return self.some(self.dice.choice((self.pair, self.scalar)), 3)
+
+    def pair(self) -> Document:
+        return self.chosen({"x": self.scalar, "y": self.scalar})
 
     def extra(self) -> Document | None:
         if self.odd and self.dice.random() < 0.3:
             return None
-        return self.chosen(note=self.word, list=lambda: self.some(self.scalar, 3))
+        return self.chosen({"note": self.word, "list": lambda: self.some(self.scalar, 3)})

@@ -37,7 +37,7 @@ class Found:
         seen: Operators, stages, accumulators and expressions of compared queries.
         problems: What differs, made small.
         wrong: How many differ.
-        kinds: How many differ, by the operators that remain.
+        kinds: How many differ, by their error, or by the operators that remain.
     """
 
     compared: int = 0
@@ -51,15 +51,15 @@ class Found:
 
     def differs(self, query: Any, ours: Any, tell: Callable[[], str]) -> None:
         """Keep one that differs; tell about the first of its kind."""
-        kind = " ".join([*sorted(set(names_in(query))), kind_of(ours)[:60]])
+        kind = kind_of(ours) or " ".join(sorted(set(names_in(query))))
         self.wrong += 1
         self.kinds[kind] += 1
         if self.kinds[kind] == 1 and len(self.problems) < SHOWN:
             self.problems.append(tell())
 
-    @property
-    def may_shrink(self) -> bool:
-        return self.wrong < SHRUNK
+    def may_shrink(self, ours: Any) -> bool:
+        """Whether an error is a new one, or few answers were made small."""
+        return not self.kinds[kind_of(ours)] if kind_of(ours) else len(self.kinds) < SHRUNK
 
 
 class Batch:
@@ -121,7 +121,7 @@ class Refusal(str):
 
 def kind_of(answer: Any) -> str:
     """Return an error's text without what it quotes; nothing for records."""
-    return re.sub(r"'[^']*'", "…", answer) if isinstance(answer, Refusal) else ""
+    return re.sub(r"'[^']*'", "…", answer)[:80] if isinstance(answer, Refusal) else ""
 
 
 def answer_of(ask: Callable[[], Any]) -> Any:

@@ -39,10 +39,10 @@ class Expressions:
         found = self.of(kind)
         return "$" + self.dice.choice(found).path if found else self.literal(kind)
 
-    def computed(self) -> Made:
-        """Return an operator with its operands."""
+    def computed(self, *, apart: bool = False) -> Made:
+        """Return an operator with its operands; `apart`: one that mongomock lacks, at times."""
         kind = self.dice.choice(("number", "number", "number", "text", "flag"))
-        if self.chance(0.12):
+        if apart and self.chance(0.12):
             return self.apart()
         if self.chance(0.05):
             text = self.dice.choice(("$name", "plain"))

@@ -23,7 +23,7 @@ def compare_filter(batch: Batch, filter: Document, found: Found) -> bool:
     found.partial += 0 < len(theirs) < len(batch.documents)
     ours = answer_of(lambda: batch.our_ids(filter))
     if ours != theirs:
-        small = shrink(filter, wrong_filter(batch, ours)) if found.may_shrink else filter
+        small = shrink(filter, wrong_filter(batch, ours)) if found.may_shrink(ours) else filter
         found.differs(small, ours, lambda: told(batch, small))
     return True
 

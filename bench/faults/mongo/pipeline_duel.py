@@ -44,7 +44,7 @@ def agree(ours: Any, theirs: Any, pipeline: list[Stage], sorts: list[Stage]) -> 
 
 def found_wrong(batch: Batch, pipeline: list[Stage], ours: Any, found: Found) -> None:
     keys = [item["id"] for item in batch.documents]
-    if found.may_shrink:
+    if found.may_shrink(ours):
         still_wrong = wrong_pipeline(batch, ours, sorts_in(pipeline))
         if still_wrong(of_records(keys, pipeline)):
             keys = shrink_list(keys, lambda kept: still_wrong(of_records(kept, pipeline)))

@@ -5,63 +5,18 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from bench.faults.mongo.documents import Document
 from bench.faults.mongo.expressions import Expressions
-from bench.faults.mongo.filters import COLUMNS, PLACES, Filters, Place
+from bench.faults.mongo.filters import PLACES, Filters, Place
+from bench.faults.mongo.groups import NUMERIC, Groups
+from bench.faults.mongo.state import ORDER, PART, State
 
 Stage = dict[str, Any]
 Run = Callable[[Sequence[Document], Stage], list[Document]]
-
-# Not among them is "inexact": a number whose last digits nobody promises.
-SCALARS = ("number", "decimal", "text", "flag", "instant", "json")
-ITEM = (
-    *COLUMNS, Place("tags", "list"),
-    Place("meta.score", "number", null=True, missing=True),
-    Place("meta.prefs.theme", "text", null=True, missing=True, ascii=False),
-    Place("meta.prefs.size", "json", null=True, missing=True),
-    Place("meta.vip", "flag", missing=True),
-    Place("meta.level", "json", null=True, missing=True),
-    Place("meta.mixed", "json", null=True, missing=True),
-    Place("meta.codes", "list", missing=True),
-    Place("meta.items", "objects", missing=True),
-    Place("meta.items.qty", "spread", missing=True), Place("meta", "other"),
-    Place("extra.note", "text", missing=True, ascii=False),
-)  # fmt: skip
-PART = (
-    Place("qty", "number", null=True, missing=True),
-    Place("sku", "text", missing=True, ascii=False),
-    Place("opt", "json", null=True, missing=True),
-)
-ORDER = (
-    Place("id", "number", missing=True), Place("quantity", "number", null=True, missing=True),
-    Place("status", "text", missing=True),
-)  # fmt: skip
-NUMERIC = ("$sum", "$avg", "$stdDevPop", "$stdDevSamp", "$min", "$max")
-IN_ORDER = ("$first", "$last", "$push")
-
-
-@dataclass(frozen=True)
-class State:
-    """What a stage finds.
-
-    Attributes:
-        documents: The documents, as the oracle has them.
-        places: What they have.
-        key: Names whose values are different in every document; empty where none are.
-        ordered: Whether their order is known.
-        fresh: Whether they are still the table's records.
-        final: Whether nothing may follow.
-    """
-
-    documents: Sequence[Document]
-    places: tuple[Place, ...] = ITEM
-    key: tuple[str, ...] = ("id",)
-    ordered: bool = False
-    fresh: bool = True
-    final: bool = False
+BOUNDS = (-5, 0, 2, 2.5, 5, 17, 18, 40, 100)
 
 
 class Pipelines:
@@ -76,6 +31,7 @@ class Pipelines:
         self.dice = dice
         self.run = run
         self.names = itertools.count(1)
+        self.groups = Groups(dice, self.name)
 
     def chance(self, share: float) -> bool:
         return self.dice.random() < share
@@ -111,13 +67,10 @@ class Pipelines:
     def name(self, prefix: str = "v") -> str:
         return f"{prefix}{next(self.names)}"
 
-    def of(self, state: State, *kinds: str) -> list[Place]:
-        return [place for place in state.places if place.kind in kinds]
-
     # Stages that keep the documents
 
     def match(self, state: State) -> tuple[Stage, State] | None:
-        places = PLACES if state.fresh else tuple(self.of(state, *SCALARS))
+        places = PLACES if state.fresh else tuple(state.scalars)
         if not places:
             return None
         filters = Filters(self.dice, state.documents or [{}], places, presence=state.fresh)
@@ -126,7 +79,7 @@ class Pipelines:
     def sort(self, state: State) -> tuple[Stage, State] | None:
         if not state.key:
             return None
-        others = [place.path for place in self.of(state, *SCALARS) if place.path not in state.key]
+        others = [place.path for place in state.scalars if place.path not in state.key]
         first = self.dice.sample(others, min(len(others), self.dice.choice((0, 1, 1, 2))))
         keys = {name: self.dice.choice((1, -1)) for name in (*first, *state.key)}
         return {"$sort": keys}, replace(state, ordered=True)
@@ -140,13 +93,21 @@ class Pipelines:
     def add_fields(self, state: State) -> tuple[Stage, State]:
         fields, places = self.computed(state, self.dice.choice((1, 1, 2)))
         after = replace(state, places=(*state.places, *places), fresh=False)
+        numbers = [item for item in state.of("number") if not item.missing and "." not in item.path
+                   and item.path not in state.key]  # fmt: skip
+        if numbers and self.chance(0.3):
+            changed = self.dice.choice(numbers)
+            fields[changed.path] = Expressions(self.dice, state.places).sum(1)
+            found = changed._replace(null=True)
+            after = replace(after, places=tuple(
+                found if item == changed else item for item in after.places))  # fmt: skip
         return {"$addFields": fields}, after
 
     def computed(self, state: State, count: int) -> tuple[Document, list[Place]]:
         fields, places = {}, []
         for _ in range(count):
             name = self.name()
-            fields[name], place = Expressions(self.dice, state.places).computed()
+            fields[name], place = Expressions(self.dice, state.places).computed(apart=True)
             places.append(place._replace(path=name))
         return fields, places
 
@@ -188,7 +149,7 @@ class Pipelines:
     # Stages that multiply them
 
     def unwind(self, state: State) -> tuple[Stage, State] | None:
-        lists = self.of(state, "list", "objects")
+        lists = state.of("list", "objects")
         if not lists:
             return None
         place = self.dice.choice(lists)
@@ -231,117 +192,32 @@ class Pipelines:
     # Stages that join them
 
     def group(self, state: State) -> tuple[Stage, State]:
-        key, places, names = self.group_key(state)
-        fields, found = self.accumulated(state, self.dice.choice((1, 2, 3)))
+        key, places, names = self.groups.key(state)
+        fields, found = self.groups.accumulated(state, self.dice.choice((1, 2, 3)))
         after = State((), (*places, *found), names, fresh=False)
         return {"$group": {"_id": key, **fields}}, after
 
-    def group_key(self, state: State) -> tuple[Any, list[Place], tuple[str, ...]]:
-        scalars = self.of(state, *SCALARS)
-        choice = self.dice.randrange(6)
-        if choice == 0 or not scalars:
-            return None, [], ("_id",)
-        if choice == 1 and len(scalars) > 1:
-            chosen = self.dice.sample(scalars, 2)
-            places = [
-                place._replace(path=f"_id.{name}") for name, place in zip("ab", chosen, strict=True)
-            ]
-            whole = not any(place.missing for place in chosen)
-            names = ("_id.a", "_id.b") if whole else ()
-            return {name: "$" + p.path for name, p in zip("ab", chosen, strict=True)}, places, names
-        if choice == 2:
-            made, place = Expressions(self.dice, state.places).computed()
-            if "$round" not in made and "$dateTrunc" not in made:
-                return made, [place._replace(path="_id", missing=False)], ("_id",)
-        lists = [place for place in self.of(state, "list") if not place.path.startswith("set")]
-        if choice == 3 and lists and self.chance(0.4):
-            return "$" + self.dice.choice(lists).path, [], ()
-        place = self.dice.choice(scalars)
-        return "$" + place.path, [place._replace(path="_id", null=True, missing=False)], ("_id",)
-
-    def accumulated(self, state: State, count: int) -> tuple[Document, list[Place]]:
-        fields: Document = {}
-        places: list[Place] = []
-        for _ in range(count):
-            name, accumulator, place = self.accumulator(state)
-            fields[name] = accumulator
-            places.append(place._replace(path=name))
-        return fields, places
-
-    def accumulator(self, state: State) -> tuple[str, Document, Place]:
-        scalars = self.of(state, *SCALARS)
-        choice = self.dice.randrange(10)
-        if choice == 0 or not scalars:
-            return self.name(), {"$count": {}}, Place("", "number")
-        if choice in (1, 2):
-            place = self.dice.choice(scalars)
-            return (
-                self.name("set"),
-                {"$addToSet": "$" + place.path},
-                Place("", "list", items=place.kind),
-            )
-        if state.ordered and choice < 7:
-            return self.accumulator_in_order(scalars)
-        if choice == 7:
-            place = self.dice.choice([p for p in scalars if p.kind != "json"] or scalars)
-            if place.kind in ("number", "text", "instant", "decimal"):
-                operator = self.dice.choice(("$min", "$max"))
-                return self.name(), {operator: "$" + place.path}, place._replace(
-                    null=True, missing=False)  # fmt: skip
-        if choice == 8 and self.of(state, "decimal"):
-            path = "$" + self.dice.choice(self.of(state, "decimal")).path
-            return self.name(), {"$sum": path}, Place("", "decimal")
-        operator = self.dice.choice(NUMERIC)
-        kind = "number" if operator in ("$sum", "$min", "$max") else "inexact"
-        return self.name(), {operator: self.number(state)}, Place("", kind, null=True)
-
-    def number(self, state: State) -> Any:
-        expressions = Expressions(self.dice, state.places)
-        if expressions.of("number") and self.chance(0.6):
-            return expressions.field("number")
-        return expressions.number(self.dice.choice((0, 1)))
-
-    def accumulator_in_order(self, scalars: list[Place]) -> tuple[str, Document, Place]:
-        operator = self.dice.choice(IN_ORDER)
-        place = self.dice.choice(scalars)
-        if operator != "$push":
-            found = place._replace(null=True, missing=False)
-            return self.name(), {operator: "$" + place.path}, found
-        if self.chance(0.3):
-            return self.name(), {"$push": "$$ROOT"}, Place("", "other")
-        if self.chance(0.3):
-            pair = {"a": "$" + place.path, "b": "$" + self.dice.choice(scalars).path}
-            return self.name(), {"$push": pair}, Place("", "other")
-        return self.name(), {"$push": "$" + place.path}, Place("", "list", items=place.kind)
-
-    def bucket(self, state: State) -> tuple[Stage, State] | None:
-        numbers = self.of(state, "number")
-        if not numbers:
-            return None
-        place = self.dice.choice(numbers)
-        bounds = sorted(
-            self.dice.sample((-5, 0, 2, 2.5, 5, 17, 18, 40, 100), self.dice.choice((2, 3, 4)))
-        )
-        options: Document = {"groupBy": "$" + place.path, "boundaries": bounds}
-        options["default"] = self.dice.choice(("other", "other", 1_000, -1_000))
+    def bucket(self, state: State) -> tuple[Stage, State]:
+        bounds = sorted(self.dice.sample(BOUNDS, self.dice.choice((2, 3, 4))))
+        default = self.dice.choice(("other", "other", 1_000, -1_000))
+        value = self.groups.number(state)
+        if not isinstance(value, str | dict):
+            value = {"$literal": value}
+        options: Document = {"groupBy": value, "boundaries": bounds, "default": default}
         places = [Place("count", "number")]
         if self.chance(0.6):
-            options["output"], places = self.accumulated(state, 2)
-        kind = "json" if options["default"] == "other" else "number"
-        after = State((), (Place("_id", kind), *places), ("_id",), fresh=False)
-        return {"$bucket": options}, after
+            options["output"], places = self.groups.accumulated(state, 2)
+        key = Place("_id", "json" if default == "other" else "number")
+        return {"$bucket": options}, State((), (key, *places), ("_id",), fresh=False)
 
-    def sort_by_count(self, state: State) -> tuple[Stage, State] | None:
-        scalars = self.of(state, *SCALARS)
-        if not scalars:
-            return None
-        place = self.dice.choice(scalars)
+    def sort_by_count(self, state: State) -> tuple[Stage, State]:
+        value, place = self.groups.value(state)
         found = place._replace(path="_id", null=True, missing=False)
         after = State((), (found, Place("count", "number")), ("_id",), fresh=False)
-        return {"$sortByCount": "$" + place.path}, after
+        return {"$sortByCount": value}, after
 
     def distinct(self, state: State) -> tuple[Stage, State] | None:
-        found = [p for p in self.of(state, *SCALARS) if "." not in p.path and not p.missing]
+        found = [p for p in state.scalars if "." not in p.path and not p.missing]
         if not found or self.chance(0.5):
             return None
         place = self.dice.choice(found)
@@ -352,7 +228,7 @@ class Pipelines:
 
     def scalar(self, state: State) -> tuple[Stage, State]:
         operator = self.dice.choice(NUMERIC)
-        return {operator: self.number(state)}, replace(state, final=True)
+        return {operator: self.groups.number(state)}, replace(state, final=True)
 
     def facet(self, state: State) -> tuple[Stage, State]:
         parts: Document = {}

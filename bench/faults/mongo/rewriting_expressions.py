@@ -185,7 +185,7 @@ def apart(value: Any) -> tuple[Any, Callable[[Any], Any]] | None:
 
 
 def truncated(instant: dt.datetime, unit: str) -> dt.datetime:
-    fields = {"minute": 0, "second": 0, "microsecond": 0}
+    fields: dict[str, Any] = {"minute": 0, "second": 0, "microsecond": 0}
     for smaller, first in zip(UNITS, (0, 1, 1), strict=False):
         if smaller == unit:
             break
