@@ -57,10 +57,10 @@ assert_type(query.count(), int)
 assert_type(query.exists(), bool)
 assert_type(query.where({"name": "Ada"}).update({"active": False}), int)
 assert_type(query.explain(analyze=True), list[str])
-text, args = query.distinct().sql([{"$count": "users"}])
+text, args = query.distinct("name").sql()
 assert_type(text, str)
 total: float = db.query("users").aggregate([{"$sum": "$id"}])
-names = [record.name for record in query.iterate(batch=100)]
+names = [record.name for record in query] + [record.name for record in query.iterate(100)]
 found = query.first()
 assert found is not None
 found_name: str = found.name or found["name"]
@@ -68,7 +68,7 @@ builder.add_node("TagListNode", "tags", Tag.query_builder().filter({"weight": 1}
 
 
 async def use_the_async_face() -> None:
-    names.extend([record.name async for record in db.aio.query(User).iterate()])
+    names.extend([record.name async for record in db.aio.query(User)])
     async with db.transaction():
         locked = await db.aio.query(User).where({"id": 7}).for_update(nowait=True).one()
         assert_type(locked["name"], Any)
