@@ -78,6 +78,12 @@ def _json_array(*values: str | None) -> str:
     return f"[{','.join('null' if value is None else value for value in values)}]"
 
 
+def _object(*parts: str | None) -> str:
+    """Return an object of keys and values in turn; what is missing has no key."""
+    pairs = zip(parts[::2], parts[1::2], strict=True)
+    return "{" + ",".join(f"{json.dumps(k)}:{v}" for k, v in pairs if v is not None) + "}"
+
+
 def _object_part(key: str, value: str | None) -> str:
     return "{}" if value is None else f"{{{json.dumps(key, ensure_ascii=False)}:{value}}}"
 
@@ -107,6 +113,19 @@ def _json_of_float(value: float | None) -> str:
 
 def _json_of_number(value: float | None) -> str:
     return "null" if value is None else repr(value)
+
+
+# ------------------------------------------------------------------------ texts
+
+
+def _lower(text: str) -> str:
+    """Map letters one to one, as the other databases do."""
+    return "".join(low if len(low := letter.lower()) == 1 else letter for letter in text)
+
+
+def _upper(text: str) -> str:
+    """Map letters one to one, as the other databases do."""
+    return "".join(up if len(up := letter.upper()) == 1 else letter for letter in text)
 
 
 # ---------------------------------------------------------------------- numbers
@@ -203,13 +222,15 @@ FUNCTIONS: dict[str, tuple[int, Function]] = {
     "dataflow_json_of_float": (1, _json_of_float),
     "dataflow_json_of_number": (1, _json_of_number),
     "dataflow_json_step": (2, _json_step),
-    "dataflow_lower": (1, _null_safe(str.lower)),
+    "dataflow_lower": (1, _null_safe(_lower)),
     "dataflow_mod": (2, _null_safe(_mod)),
+    "dataflow_int_mod": (2, _null_safe(_mod)),
+    "dataflow_object": (-1, _object),
     "dataflow_object_join": (2, _object_join),
     "dataflow_object_part": (2, _object_part),
     "dataflow_regexp": (3, regexp),
     "dataflow_truncate": (3, _null_safe(_truncate)),
     "dataflow_truncate_week": (3, _null_safe(_truncate_week)),
     "dataflow_unhex": (1, bytes.fromhex),
-    "dataflow_upper": (1, _null_safe(str.upper)),
+    "dataflow_upper": (1, _null_safe(_upper)),
 }

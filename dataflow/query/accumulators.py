@@ -9,12 +9,11 @@ import sqlalchemy as sa
 
 from dataflow.errors import FilterError, did_you_mean, shown
 from dataflow.query.expressions import Expressions
-from dataflow.query.kinds import FLOAT, Array, Scalar, WholeNumber
+from dataflow.query.kinds import FLOAT, INT, Array, Scalar
 from dataflow.query.terms import Term, as_json, call, literal, number_of
 
 __all__ = ["ACCUMULATORS", "Accumulation", "parse_accumulator"]
 
-_WHOLE = Scalar("int", WholeNumber(), int)
 _ORDERED = ("$first", "$last", "$push")
 _UNORDERED_TYPES = ("bool", "uuid", "bytes")
 
@@ -80,7 +79,7 @@ def _sum(value: Term, place: Term) -> Term:
     if value.family == "null":
         return literal(0)
     name = "sum decimal" if value.family == "decimal" else "sum"
-    kind = _WHOLE if value.family == "int" else value.kind
+    kind = INT if value.family == "int" else value.kind
     total = call(name, value, kind=kind)
     zero = _zero(value)
     return Term(kind, sa.func.coalesce(total.sql, zero, type_=kind.type))  # type: ignore[union-attr]  # numbers are scalars

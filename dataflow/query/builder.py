@@ -27,10 +27,11 @@ class QueryBuilder:
         self._filters: list[Mapping[str, Any]] = []
         self._params: dict[str, Any] = {}
 
-    def filter(self, filter: Mapping[str, Any]) -> Self:
-        """Add a filter, joined to the others with AND."""
+    def filter(self, filter: Mapping[str, Any] | None) -> Self:
+        """Add a filter, joined to the others with AND; None adds none."""
         self._check({"filter": filter})
-        self._filters.append(filter)
+        if filter is not None:
+            self._filters.append(filter)
         return self
 
     where = filter

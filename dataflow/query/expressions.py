@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 import zoneinfo
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
@@ -11,7 +12,18 @@ import sqlalchemy as sa
 
 from dataflow.errors import FilterError, UnknownFieldError, did_you_mean, shown
 from dataflow.query.dates import instant_of, is_date
-from dataflow.query.kinds import BOOL, FLOAT, INSTANT, INT, NUMBERS, TEXT, Array, Document, Json
+from dataflow.query.kinds import (
+    ANY,
+    BOOL,
+    FLOAT,
+    INSTANT,
+    INT,
+    NUMBERS,
+    TEXT,
+    Array,
+    Document,
+    Json,
+)
 from dataflow.query.terms import (
     Term,
     as_json,
@@ -20,6 +32,7 @@ from dataflow.query.terms import (
     cast_number,
     compared,
     document,
+    folded,
     get_path,
     literal,
     number_of,
@@ -32,6 +45,7 @@ from dataflow.query.terms import (
 __all__ = ["EXPRESSIONS", "Expressions"]
 
 MAX_DEPTH = 32
+MAX_OPERANDS = 200
 MAX_WEIGHT = 5_000
 Rule = Callable[["Expressions", str, Any, int], Term]
 
@@ -79,6 +93,7 @@ class Expressions:
 
     def _literal(self, value: Any) -> Term:
         try:
+            check_literal(value)
             return literal(value)
         except (TypeError, ValueError):
             self.refuse(f"an expression cannot be {shown(value)}.")
@@ -110,7 +125,9 @@ class Expressions:
             return literal(dt.datetime.now(dt.UTC))
         if name not in ("ROOT", "CURRENT"):
             self.refuse(f"there is no variable {text!r}.", did_you_mean(name, ("ROOT", "NOW")))
-        return self.field(rest) if rest else document(self.fields)
+        if rest:
+            return self.field(rest)
+        return document({name: term for name, term in self.fields.items() if name[:1] != "\0"})
 
     def field(self, path: str) -> Term:
         """Return the term of a dotted path."""
@@ -133,9 +150,24 @@ class Expressions:
             self.refuse(f"the path {path!r} has an empty part, or one with quotes.")
         if isinstance(term.kind, Document):
             return self._packed(term, rest, path)
+        if isinstance(term.kind, Array) and isinstance(term.kind.item, Document):
+            return self._parts_of_items(term, rest, path)
         if not isinstance(term.kind, Json | Array):
             self.refuse(f"{path!r} names nothing: what it begins with holds no JSON.")
         return get_path(term, rest)
+
+    def _parts_of_items(self, term: Term, rest: tuple[str, ...], path: str) -> Term:
+        """Return the list of a part of each object in a list, in its own kind."""
+        kind: Any = term.kind.item  # type: ignore[union-attr]  # a list of objects
+        found = term
+        for number, key in enumerate(rest):
+            if not isinstance(kind, Document):
+                return get_path(Term(ANY, found.sql, weight=found.weight), rest[number:])
+            if key not in kind.fields:
+                self.refuse(f"there is no field {path!r} at this stage.")
+            kind = kind.fields[key]
+            found = call("json step" if number else "json get", found, bound(key, sa.Text()))
+        return Term(Array(kind), found.sql, weight=found.weight)
 
     def _packed(self, term: Term, rest: tuple[str, ...], path: str) -> Term:
         """Go into an object that is encoded in JSON with known keys."""
@@ -149,6 +181,8 @@ class Expressions:
     def operands(self, operator: str, operand: Any, depth: int, count: int | None) -> list[Term]:
         """Return the terms of an operator's list; one operand may stand alone."""
         items = list(operand) if isinstance(operand, list | tuple) else [operand]
+        if len(items) > MAX_OPERANDS:
+            self.refuse(f"{operator} takes at most {MAX_OPERANDS} operands, not {len(items)}.")
         if count is not None and len(items) != count:
             self.refuse(f"{operator} takes {count} operand(s), not {len(items)}.")
         if not items:
@@ -194,6 +228,22 @@ class Expressions:
         return operand
 
 
+def check_literal(value: Any) -> None:
+    """Refuse constants that not every database can hold.
+
+    Raises:
+        ValueError: For NaN, infinities, U+0000, lone surrogates and integers above 64 bits.
+    """
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError
+    if isinstance(value, str) and ("\0" in value or not value.isascii()):
+        value.encode()
+        if "\0" in value:
+            raise ValueError
+    if type(value) is int and not -(2**63) <= value < 2**63:
+        raise ValueError
+
+
 # ------------------------------------------------------------------------ rules
 
 
@@ -208,11 +258,9 @@ def _folded(name: str) -> Rule:
     def rule(scope: Expressions, operator: str, operand: Any, depth: int) -> Term:
         terms = scope.numbers(operator, operand, depth, 2 if name == "subtract" else None)
         family = _sum_family(terms)
-        first, *rest = [cast_number(term, family) for term in terms]
-        for term in rest:
-            words = f"decimal {name}" if family == "decimal" else name
-            first = call(words, first, term, kind=first.kind if term.family else term.kind)
-        return first
+        numbers = [cast_number(term, family) for term in terms]
+        kind = next((term.kind for term in numbers if term.family != "null"), numbers[0].kind)
+        return folded(f"decimal {name}" if family == "decimal" else name, numbers, kind)
 
     return rule
 
@@ -228,7 +276,8 @@ def _mod(scope: Expressions, operator: str, operand: Any, depth: int) -> Term:
     terms = scope.numbers(operator, operand, depth, 2)
     family = _sum_family(terms)
     a, b = (cast_number(term, "number" if family == "float" else family) for term in terms)
-    return call("decimal mod" if family == "decimal" else "mod", a, b, kind=a.kind)
+    names = {"decimal": "decimal mod", "int": "int mod"}
+    return call(names.get(family, "mod"), a, b, kind=a.kind)
 
 
 def _abs(scope: Expressions, operator: str, operand: Any, depth: int) -> Term:
@@ -250,10 +299,7 @@ def _round(scope: Expressions, operator: str, operand: Any, depth: int) -> Term:
 
 
 def _concat(scope: Expressions, operator: str, operand: Any, depth: int) -> Term:
-    first, *rest = scope.texts(operator, operand, depth, None)
-    for term in rest:
-        first = call("concat", first, term, kind=TEXT)
-    return first
+    return folded("concat", scope.texts(operator, operand, depth, None), TEXT)
 
 
 def _case(name: str) -> Rule:
@@ -276,9 +322,15 @@ def _substr(scope: Expressions, operator: str, operand: Any, depth: int) -> Term
     return Term(TEXT, sa.func.coalesce(part.sql, sa.literal("")), weight=part.weight)
 
 
+_NEVER_TEXT = {"instant", "date", "time", "duration", "uuid", "bytes"}
+
+
 def _comparison(symbol: str) -> Rule:
     def rule(scope: Expressions, operator: str, operand: Any, depth: int) -> Term:
         a, b = scope.operands(operator, operand, depth, 2)
+        if "text" in (a.family, b.family) and {a.family, b.family} & _NEVER_TEXT:
+            problem = f"{operator} compares {a.kind.name} with {b.kind.name}, which is never equal."
+            scope.refuse(problem, 'give dates as {"$date": "2024-01-31"}, or as Python values')
         return compared(symbol, a, b)
 
     return rule

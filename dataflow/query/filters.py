@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, get_origin
 
 import sqlalchemy as sa
 
@@ -327,6 +327,8 @@ class _Document:
         if operator in ("$in", "$nin", "$all"):
             return self.list_term(operator, value)
         tree = leaf(operator, self.path, value, parser.at, owner=self.field.name)
+        if operator == "$contains" and self.is_list:
+            tree = ["has", [], json_value(value, "$contains", parser.at)]  # indexes serve this one
         parser.count_terms(node_count(tree))
         parser.values.append(tree)
         shape = self.test
@@ -334,6 +336,12 @@ class _Document:
             shape = ("or", ("null", self.field.name), shape)
         negative = operator in ("$null", "$exists") and value is False
         return ("not", shape) if negative else shape
+
+    @property
+    def is_list(self) -> bool:
+        """Whether the path leads to a list and never to a text."""
+        declared = self.field.declared
+        return not self.path and (get_origin(declared) or declared) in (list, tuple, set)
 
     @property
     def test(self) -> Shape:

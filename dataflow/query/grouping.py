@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from dataflow.errors import FilterError
 from dataflow.query.accumulators import Accumulation, parse_accumulator
+from dataflow.query.dates import instant_of, is_date
 from dataflow.query.expressions import Expressions
 from dataflow.query.kinds import ANY, Json, Scalar
 from dataflow.query.rows import Order, Rows
@@ -18,6 +19,7 @@ from dataflow.query.terms import Term, as_json, call, document, leaves, rebuilt
 
 __all__ = ["bucket_rows", "check_name", "group_rows"]
 
+MAX_RESULTS = 500
 _NAME = re.compile(r"[^$.\0\ud800-\udfff][^.\0\ud800-\udfff]{0,127}")
 
 
@@ -40,6 +42,8 @@ def group_rows(rows: Rows, options: Any) -> Rows:
     if not isinstance(options, Mapping) or "_id" not in options:
         problem = "$group takes a dict with '_id': an expression, or None for one group."
         raise FilterError(problem=problem, at=rows.plan.at)
+    if len(options) > MAX_RESULTS:
+        raise FilterError(problem=f"$group has at most {MAX_RESULTS} results.", at=rows.plan.at)
     scope = Expressions(rows.fields, rows.plan.at, rows.plan.model)
     key = _group_key(scope.compile(options["_id"]))
     accumulations = {}
@@ -127,10 +131,20 @@ def _by_key(rows: Rows) -> Any:
     return (Order(rows.fields["_id"], descending=False),)
 
 
+def _is_ascending(bounds: Any) -> bool:
+    try:
+        return all(low < high for low, high in pairwise(bounds))
+    except TypeError:
+        return False
+
+
 def _bucket_key(scope: Expressions, value: Term, options: Mapping[str, Any]) -> Term:
     bounds = options["boundaries"]
     if not isinstance(bounds, list | tuple) or len(bounds) < 2 or len(bounds) > 200:
         scope.refuse("$bucket's boundaries are a list of 2 to 200 values.")
+    bounds = [instant_of(bound, scope.at) if is_date(bound) else bound for bound in bounds]
+    if not _is_ascending(bounds):
+        scope.refuse("$bucket's boundaries must ascend, and be of one type.")
     branches = [
         {"case": {"$and": [{"$gte": ["$v", {"$literal": a}]}, {"$lt": ["$v", {"$literal": b}]}]},
          "then": {"$literal": a}}

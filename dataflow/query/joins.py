@@ -11,7 +11,7 @@ from dataflow.errors import FilterError
 from dataflow.query.elements import Elements
 from dataflow.query.expressions import Expressions
 from dataflow.query.grouping import check_name
-from dataflow.query.kinds import ANY, INT, Array, Document, Json, Scalar
+from dataflow.query.kinds import ANY, BOOL, INT, Array, Document, Json, Scalar
 from dataflow.query.rows import Joined, Order, Rows, rows_of
 from dataflow.query.terms import (
     Term,
@@ -52,6 +52,9 @@ def lookup_rows(rows: Rows, options: Any) -> Rows:
     if not isinstance(local.kind, Scalar):
         local = call("json column", as_json(local))  # what is missing looks up null
     test = _equality(local, other, nullable=nullable)
+    if not isinstance(local.kind, Scalar):  # a list matches by each of its elements
+        element = call("json contains", as_json(other, exact=False), local, kind=BOOL)
+        test = sa.or_(test, element.sql)
     value = document(foreign.fields)
     place = foreign.fields[table.spec.key[0]]
     array = call("push", place, as_json(value), kind=Array(value.kind))

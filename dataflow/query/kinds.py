@@ -14,8 +14,8 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
 
+from dataflow.errors import DataValueError
 from dataflow.models.columntypes import (
-    BIGINT,
     Binary,
     Converted,
     EnumValue,
@@ -29,7 +29,8 @@ from dataflow.models.columntypes import (
 
 __all__ = [
     "ANY", "BOOL", "DECIMAL", "FLOAT", "INSTANT", "INT", "NULL", "NUMBER", "NUMBERS", "TEXT",
-    "Array", "Document", "DynamicNumber", "Family", "Json", "JsonText", "Kind", "Scalar",
+    "Array", "Document", "DynamicNumber", "Family", "Json", "JsonText", "Kind", "PackedJson",
+    "Scalar",
     "WholeNumber", "kind_of",
 ]  # fmt: skip
 
@@ -97,7 +98,14 @@ class WholeNumber(Converted):
     def from_driver(self, dialect: sa.Dialect) -> Callable[[Any], int]:
         """Return the conversion of what a sum yields."""
         del dialect
-        return int
+        return _whole
+
+
+def _whole(value: Any) -> int:
+    """Return a whole number; SQLite makes a float of one that outgrew 64 bits."""
+    if isinstance(value, float):
+        raise DataValueError(detail="a whole number is out of range")
+    return int(value)
 
 
 class DynamicNumber(Converted):
@@ -146,7 +154,19 @@ class JsonText(Converted):
         return json.loads if decode is None else lambda text: decode(json.loads(text))
 
 
-INT = Scalar("int", BIGINT, int)
+class PackedJson(JsonValue):
+    """JSON that a pipeline made of typed values.
+
+    Args:
+        kind: What the document holds.
+    """
+
+    def __init__(self, kind: Kind) -> None:
+        super().__init__()
+        self.kind = kind
+
+
+INT = Scalar("int", WholeNumber(), int)
 FLOAT = Scalar("float", ExactFloat(), float)
 DECIMAL = Scalar("decimal", ExactDecimal(), Decimal)
 NUMBER = Scalar("number", DynamicNumber(), float)

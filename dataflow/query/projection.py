@@ -16,6 +16,7 @@ from dataflow.query.terms import Term, document
 __all__ = ["add_fields", "project_fields"]
 
 Tree = dict[str, Any]
+MAX_FIELDS = 1_000
 
 
 def _refuse(rows: Rows, problem: str) -> FilterError:
@@ -23,8 +24,8 @@ def _refuse(rows: Rows, problem: str) -> FilterError:
 
 
 def _check(rows: Rows, stage: str, options: Any) -> None:
-    if not isinstance(options, Mapping) or not options:
-        raise _refuse(rows, f"{stage} takes a dict of fields.")
+    if not isinstance(options, Mapping) or not 0 < len(options) <= MAX_FIELDS:
+        raise _refuse(rows, f"{stage} takes a dict of 1 to {MAX_FIELDS} fields.")
     for name in options:
         parts = name.split(".") if isinstance(name, str) else [""]
         if not all(parts) or len(parts) > MAX_PARTS or name.startswith("$"):

@@ -16,7 +16,7 @@ from dataflow.models.fields import FieldInfo
 from dataflow.models.spec import FieldSpec, ModelSpec
 from dataflow.query.call import Call
 from dataflow.query.filters import Validate
-from dataflow.query.kinds import INT, Json, Scalar
+from dataflow.query.kinds import INT, Json, PackedJson, Scalar
 from dataflow.query.terms import Term, as_json, call, column_term, leaves, rebuilt
 
 __all__ = ["Joined", "Order", "Plan", "Rows", "Table", "order_columns", "rows_of"]
@@ -241,5 +241,6 @@ def _spec_of(name: str, term: Term) -> FieldSpec:
         elif column.type is not term.kind.type:
             column = sa.type_coerce(column, term.kind.type)
     elif not (isinstance(term.kind, Json) and term.kind.declared is not None):
-        column = Call("json or null", column, type_=JsonValue())
+        packed = JsonValue() if isinstance(term.kind, Json) else PackedJson(term.kind)
+        column = Call("json or null", column, type_=packed)
     return FieldSpec(name, declared, column, FieldInfo(), declared, nullable=True)

@@ -9,6 +9,7 @@ from typing import Protocol
 from dataflow.errors import FilterError
 from dataflow.models.columntypes import JsonValue
 from dataflow.models.spec import FieldSpec
+from dataflow.query.kinds import Array, Document, Kind, PackedJson, Scalar
 
 __all__ = ["MAX_PARTS", "Source", "place_of"]
 
@@ -60,6 +61,8 @@ def _check_path(field: FieldSpec, key: str, path: tuple[str, ...], at: str | Non
     if not isinstance(field.column.type, JsonValue):
         problem = f"field {field.name!r} holds no JSON, so {key!r} names nothing in it."
         raise FilterError(problem=problem, at=at)
+    if isinstance(field.column.type, PackedJson):
+        _check_packed(field.column.type.kind, key, path, at)
     if not all(path) or len(path) > MAX_PARTS or not _is_storable("".join(path)):
         problem = f"the path {key!r} must have 1 to {MAX_PARTS} parts of plain text."
         raise FilterError(problem=problem, at=at)
@@ -68,3 +71,17 @@ def _check_path(field: FieldSpec, key: str, path: tuple[str, ...], at: str | Non
 def _is_storable(text: str) -> bool:
     """Whether a text has neither U+0000 nor lone surrogates, which no JSON key has."""
     return "\0" not in text and not _SURROGATE.search(text)
+
+
+def _check_packed(kind: Kind, key: str, path: tuple[str, ...], at: str | None) -> None:
+    """Refuse to compare values that are encoded as text in a list that a stage made."""
+    for part in path:
+        kind = kind.item if isinstance(kind, Array) else kind
+        if isinstance(kind, Document):
+            kind = kind.fields.get(part, kind)
+    if isinstance(kind, Scalar) and kind.family in _ENCODED:
+        problem = f"{key!r} holds {kind.name} inside a list, which a filter cannot compare."
+        raise FilterError(problem=problem, advise="$unwind the list first", at=at)
+
+
+_ENCODED = ("decimal", "instant", "time", "duration", "uuid", "bytes")

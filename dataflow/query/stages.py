@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from dataflow.errors import FilterError, did_you_mean, shown
+from dataflow.errors import FilterError, UnknownFieldError, did_you_mean, shown
 from dataflow.query.conditions import condition_for
 from dataflow.query.expressions import Expressions
 from dataflow.query.filters import parse_filter
@@ -40,7 +40,7 @@ def apply_stages(rows: Rows, pipeline: Any) -> Rows:
         raise refuse(rows, f"a pipeline must be a list of stages, not {type(pipeline).__name__}.")
     if len(pipeline) > MAX_STAGES:
         raise refuse(rows, f"a pipeline has at most {MAX_STAGES} stages.")
-    for stage in pipeline:
+    for number, stage in enumerate(pipeline, 1):
         if not isinstance(stage, Mapping) or len(stage) != 1:
             problem = (
                 f"a stage must be a dict with one key, such as {{'$match': …}}, not {shown(stage)}."
@@ -50,7 +50,12 @@ def apply_stages(rows: Rows, pipeline: Any) -> Rows:
         rule = STAGES.get(name)
         if rule is None:
             raise refuse(rows, f"there is no stage {name!r}.", did_you_mean(str(name), STAGES))
-        rows = rule(rows, options)
+        try:
+            rows = rule(rows, options)
+        except (FilterError, UnknownFieldError) as error:
+            if error.at is None:
+                error.set_fact("at", f"stage {number}, {name}")
+            raise
     return rows
 
 
@@ -134,8 +139,8 @@ def _distinct(rows: Rows, options: Any) -> Rows:
 
 
 def _facet(rows: Rows, options: Any) -> Rows:
-    if not isinstance(options, Mapping) or not options:
-        raise refuse(rows, "$facet takes a dict of pipelines by name.")
+    if not isinstance(options, Mapping) or not 0 < len(options) <= MAX_STAGES:
+        raise refuse(rows, f"$facet takes a dict of 1 to {MAX_STAGES} pipelines by name.")
     shared = rows.nested()
     fields: dict[str, Term] = {}
     for name, pipeline in options.items():

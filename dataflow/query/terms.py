@@ -37,11 +37,12 @@ from dataflow.query.kinds import (
 
 __all__ = [
     "Term", "as_json", "bound", "call", "cast_number", "column_term", "compared", "document",
-    "get_path", "leaves", "literal", "number_of", "rebuilt", "text_of", "truth", "unified",
-    "unpacked",
+    "folded", "get_path", "leaves", "literal", "number_of", "rebuilt", "text_of", "truth",
+    "unified", "unpacked",
 ]  # fmt: skip
 
 JSON_TYPE = JsonValue()
+_PARTS_AT_ONCE = 40
 _INT = sa.Integer()
 
 
@@ -167,7 +168,7 @@ def as_json(term: Term, *, exact: bool = True) -> Term:
         return replace(call("json column", term), kind=kind)
     if not isinstance(kind, Scalar):
         return term
-    name = {"date": "text", "time": "text", "uuid": "text"}.get(kind.family, kind.family)
+    name = {"date": "text", "time": "text"}.get(kind.family, kind.family)
     if kind.family == "decimal" and not exact:
         return replace(call("json number of decimal", term), kind=ANY)
     made = call(f"json of {name}", term)
@@ -175,12 +176,28 @@ def as_json(term: Term, *, exact: bool = True) -> Term:
 
 
 def _object(term: Term, *, exact: bool) -> Term:
-    whole = call("object empty")
+    fixed: list[Any] = []
+    found: list[Term] = []
     for name, part in term.parts.items():
-        value = as_json(part, exact=exact)
-        key = bound(name, sa.Text())
-        whole = call("object join", whole, call("object part", key, value))
-    return replace(whole, kind=term.kind if exact else ANY)
+        value, key = as_json(part, exact=exact), bound(name, sa.Text())
+        if isinstance(part.kind, Json) and part.kind.declared is None:
+            found.append(call("object part", key, value))  # may be missing, and leaves no key
+            continue
+        fixed += [key, value]
+        if len(fixed) == 2 * _PARTS_AT_ONCE:
+            found.append(call("object", *fixed))
+            fixed = []
+    if fixed or not found:
+        found.append(call("object", *fixed) if fixed else call("object empty"))
+    return replace(folded("object join", found, ANY), kind=term.kind if exact else ANY)
+
+
+def folded(name: str, terms: list[Term], kind: Kind) -> Term:
+    """Join terms two by two, so that calls do not nest deeper than they must."""
+    while len(terms) > 1:
+        pairs = [terms[n : n + 2] for n in range(0, len(terms), 2)]
+        terms = [call(name, *pair, kind=kind) if len(pair) == 2 else pair[0] for pair in pairs]
+    return terms[0]
 
 
 def unpacked(value: Term, kind: Kind) -> Term:
@@ -193,7 +210,7 @@ def unpacked(value: Term, kind: Kind) -> Term:
         return document(parts)
     if not isinstance(kind, Scalar):
         return replace(value, kind=ANY if isinstance(kind, Json) else kind)
-    if kind.family in ("bytes", "duration", "instant"):
+    if kind.family in ("bytes", "duration", "instant", "uuid"):
         return call(f"{kind.family} of json", value, kind=kind)
     return call("typed", call("scalar of json", value, kind=kind), kind.type, kind=kind)
 
@@ -291,15 +308,17 @@ def compared(operator: str, left: Term, right: Term) -> Term:
     if a.family is None:
         return _json_compared(operator, a, b)
     x, y = a.sql, b.sql
-    plain = _test(operator, x, y, decimal="decimal" in (a.family, b.family))
-    if operator in ("==", "!="):
-        return Term(BOOL, plain, weight=weight)
     nulls = {
         "<": sa.and_(x.is_(None), y.is_not(None)),
         "<=": x.is_(None),
         ">": sa.and_(x.is_not(None), y.is_(None)),
         ">=": y.is_(None),
-    }[operator]
+    }.get(operator)
+    if "null" in (a.family, b.family) and nulls is not None:
+        return Term(BOOL, nulls, weight=weight)
+    plain = _test(operator, x, y, decimal="decimal" in (a.family, b.family))
+    if nulls is None:
+        return Term(BOOL, plain, weight=weight)
     return Term(BOOL, sa.func.coalesce(plain, nulls), weight=weight)
 
 

@@ -13,6 +13,7 @@ _POSTGRESQL = {
     "json of int": "coalesce(to_jsonb({0}), 'null'::jsonb)",
     "json of float": "coalesce(to_jsonb({0}), 'null'::jsonb)",
     "json of number": "coalesce(to_jsonb({0}), 'null'::jsonb)",
+    "json of uuid": "coalesce(to_jsonb(CAST({0} AS text)), 'null'::jsonb)",
     "json of decimal": "coalesce(to_jsonb(CAST({0} AS text)), 'null'::jsonb)",
     "json number of decimal": "coalesce(to_jsonb({0}), 'null'::jsonb)",
     "json of text": "coalesce(to_jsonb(CAST({0} AS text)), 'null'::jsonb)",
@@ -65,6 +66,7 @@ _POSTGRESQL = {
     "scalar of json": "{0} #>> '{{}}'",
     "bytes of json": "decode({0} #>> '{{}}', 'hex')",
     "instant of json": "CAST({0} #>> '{{}}' AS timestamp with time zone)",
+    "uuid of json": "CAST({0} #>> '{{}}' AS uuid)",
     "duration of json": (
         "make_interval(secs => CAST({0} #>> '{{}}' AS numeric)::double precision / 1000000)"
     ),
@@ -92,6 +94,7 @@ _POSTGRESQL = {
         "ELSE jsonb_build_object(CAST({0} AS text), {1}) END"
     ),
     "object join": "({0} || {1})",
+    "object": "jsonb_build_object({all})",
     "object empty": "'{{}}'::jsonb",
     "typed": "CAST({0} AS {1})",
     # -------------------------------------------------------------- numbers
@@ -126,6 +129,7 @@ _POSTGRESQL = {
     "decimal <=": "({0} <= {1})",
     "decimal >": "({0} > {1})",
     "decimal >=": "({0} >= {1})",
+    "int mod": "mod({0}, NULLIF({1}, 0))",
     "mod": "mod(CAST({0} AS numeric), NULLIF(CAST({1} AS numeric), 0))",
     "abs": "abs({0})",
     # ---------------------------------------------------------------- texts
@@ -137,14 +141,14 @@ _POSTGRESQL = {
         "substr({0}, {1} + 1, CASE WHEN {2} < 0 THEN greatest(length({0}), 0) ELSE {2} END)"
     ),
     # ---------------------------------------------------------------- times
-    "year": "CAST(extract(year FROM {0} AT TIME ZONE 'UTC') AS integer)",
-    "month": "CAST(extract(month FROM {0} AT TIME ZONE 'UTC') AS integer)",
-    "day": "CAST(extract(day FROM {0} AT TIME ZONE 'UTC') AS integer)",
-    "hour": "CAST(extract(hour FROM {0} AT TIME ZONE 'UTC') AS integer)",
-    "minute": "CAST(extract(minute FROM {0} AT TIME ZONE 'UTC') AS integer)",
-    "second": "CAST(floor(extract(second FROM {0} AT TIME ZONE 'UTC')) AS integer)",
-    "weekday": "CAST(extract(dow FROM {0} AT TIME ZONE 'UTC') + 1 AS integer)",
-    "yearday": "CAST(extract(doy FROM {0} AT TIME ZONE 'UTC') AS integer)",
+    "year": "CAST(extract(year FROM {0} AT TIME ZONE 'UTC') AS bigint)",
+    "month": "CAST(extract(month FROM {0} AT TIME ZONE 'UTC') AS bigint)",
+    "day": "CAST(extract(day FROM {0} AT TIME ZONE 'UTC') AS bigint)",
+    "hour": "CAST(extract(hour FROM {0} AT TIME ZONE 'UTC') AS bigint)",
+    "minute": "CAST(extract(minute FROM {0} AT TIME ZONE 'UTC') AS bigint)",
+    "second": "CAST(floor(extract(second FROM {0} AT TIME ZONE 'UTC')) AS bigint)",
+    "weekday": "CAST(extract(dow FROM {0} AT TIME ZONE 'UTC') + 1 AS bigint)",
+    "yearday": "CAST(extract(doy FROM {0} AT TIME ZONE 'UTC') AS bigint)",
     "instant of date": "(CAST({0} AS timestamp) AT TIME ZONE 'UTC')",
     "truncate": "date_trunc({0}, {1}, {2})",
     "truncate week": (
@@ -196,6 +200,11 @@ _SQLITE = {
     "json of int": "coalesce(CAST({0} AS TEXT), 'null')",
     "json number of decimal": "coalesce({0}, 'null')",
     "json of decimal": "json_quote({0})",
+    "json of uuid": (
+        "json_quote(substr({0}, 1, 8) || '-' || substr({0}, 9, 4) || '-' || substr({0}, 13, 4) "
+        "|| '-' || substr({0}, 17, 4) || '-' || substr({0}, 21))"
+    ),
+    "uuid of json": "replace({0} ->> '$', '-', '')",
     "json of text": "json_quote({0})",
     "json of instant": "json_quote(replace({0}, ' ', 'T'))",
     "instant of json": "replace({0} ->> '$', 'T', ' ')",
@@ -289,7 +298,7 @@ _SQLITE = {
     "hour": "CAST(strftime('%H', {0}) AS INTEGER)",
     "minute": "CAST(strftime('%M', {0}) AS INTEGER)",
     "second": "CAST(substr({0}, 18, 2) AS INTEGER)",
-    "weekday": "CAST(strftime('%w', {0}) AS INTEGER) + 1",
+    "weekday": "(CAST(strftime('%w', {0}) AS INTEGER) + 1)",
     "yearday": "CAST(strftime('%j', {0}) AS INTEGER)",
     "instant of date": "({0} || ' 00:00:00.000000+00:00')",
     # --------------------------------------------------------- accumulators

@@ -34,7 +34,9 @@ class Aggregate(NamedTuple):
     empty: Any
 
 
-def aggregate_of(store: Store, where: Filter, pipeline: Any) -> Aggregate:
+def aggregate_of(
+    store: Store, where: Filter, pipeline: Any, *, include_deleted: bool = False
+) -> Aggregate:
     """Return a pipeline over the records that match a filter.
 
     Statements are kept by the pipeline's whole text and the filter's shape, so that a
@@ -46,19 +48,25 @@ def aggregate_of(store: Store, where: Filter, pipeline: Any) -> Aggregate:
     """
     key = _frozen(pipeline)
     if key is None:
-        return _compiled(store, where, pipeline)
-    shape = ("aggregate", where.shape, key)
+        return _compiled(store, where, pipeline, include_deleted)
+    shape = ("aggregate", where.shape, key, include_deleted)
     found = store.aggregates.get(shape)
     if found is None:
         if len(store.aggregates) >= _CACHED:
             store.aggregates.pop(next(iter(store.aggregates)), None)
-        found = store.aggregates[shape] = _compiled(store, where, pipeline)
+        found = _compiled(store, where, pipeline, include_deleted)
+        store.aggregates[shape] = found
     return found._replace(values={**found.values, **where.parameters})
 
 
-def _compiled(store: Store, where: Filter, pipeline: Any) -> Aggregate:
+def _compiled(
+    store: Store,
+    where: Filter,
+    pipeline: Any,
+    include_deleted: bool,  # noqa: FBT001 - part of a shape
+) -> Aggregate:
     plan = Plan(_tables(store), lambda: Comparisons(store.validator), store.spec.name)
-    conditions = store.compiler.conditions(where, include_deleted=False)
+    conditions = store.compiler.conditions(where, include_deleted=include_deleted)
     table = Table(store.spec, [condition for condition in conditions if condition is not None])
     found = compile_pipeline(plan, table, pipeline)
     prepared = prepare(found.statement, store.database.driver.dialect, found.columns)
@@ -98,10 +106,12 @@ def _freeze(value: Any) -> Hashable:
     return (type(value), value)
 
 
-async def run_aggregate(store: Store, where: Filter, pipeline: Any) -> Any:
+async def run_aggregate(
+    store: Store, where: Filter, pipeline: Any, *, include_deleted: bool = False
+) -> Any:
     """Return the records of a pipeline, or the scalar of one that ends in an accumulator."""
     await store.ready()
-    aggregate = aggregate_of(store, where, pipeline)
+    aggregate = aggregate_of(store, where, pipeline, include_deleted=include_deleted)
     prepared = aggregate.prepared
     rows = await store.database.fetch(prepared.sql, prepared.args(aggregate.values))
     records: list[Record] = prepared.reader.many(rows)

@@ -28,7 +28,9 @@ def sql_of(store: Store, request: ListRequest, pipeline: Any = None) -> Sql:
     if pipeline is None:
         prepared, args = store.pages.statement(request)
         return Sql(prepared.sql, tuple(args))
-    aggregate = aggregate_of(store, request.where, pipeline)
+    aggregate = aggregate_of(
+        store, request.where, pipeline, include_deleted=request.include_deleted
+    )
     return Sql(aggregate.prepared.sql, tuple(aggregate.prepared.args(aggregate.values)))
 
 

@@ -52,6 +52,7 @@ class _Parts:
     include: tuple[str, ...] = ()
     distinct: bool = False
     lock: Lock | None = None
+    deleted: bool = False
 
     @property
     def filter(self) -> Mapping[str, Any] | None:
@@ -65,7 +66,10 @@ class _Parts:
 
     def with_stages(self, pipeline: Any) -> Any:
         """Return a pipeline that begins with this query's sort, offset and limit."""
-        unused = {"fields()": self.fields, "include()": self.include, "for_update()": self.lock}
+        unused = {
+            "fields()": self.fields, "include()": self.include, "for_update()": self.lock,
+            "distinct()": self.distinct,
+        }  # fmt: skip
         for name, value in unused.items():
             if value:
                 advise = "fields are chosen by $project, links joined by $lookup"
@@ -83,8 +87,9 @@ class _Parts:
         return [*found, *pipeline]
 
     def for_write(self, verb: str) -> Filter:
-        if self.distinct or self.lock is not None:
-            raise ParameterError(problem=f"{verb} has no use for distinct() and for_update().")
+        if self.distinct or self.lock is not None or self.deleted:
+            what = "distinct(), for_update() and include_deleted()"
+            raise ParameterError(problem=f"{verb} has no use for {what}.")
         if self.limit is not None or self.offset:
             raise ParameterError(
                 problem=f"{verb} changes every match; it takes no limit and no offset.",
@@ -96,6 +101,7 @@ class _Parts:
         options: dict[str, Any] = {
             "filter": self.filter, "sort": self.sort, "limit": self.limit,
             "offset": self.offset, "fields": self.fields, "include": self.include,
+            "include_deleted": self.deleted,
         }  # fmt: skip
         request = list_request(self.store, options | changes)
         if not self.distinct and self.lock is None:
@@ -210,6 +216,10 @@ class _Chain:
         fields = field_names(spec, names) if names else self._parts.fields
         return self._with(distinct=True, fields=fields)
 
+    def include_deleted(self) -> Self:
+        """Find records that are marked as deleted too, in models with soft delete."""
+        return self._with(deleted=True)
+
     def for_update(self, *, skip_locked: bool = False, nowait: bool = False) -> Self:
         """Lock the records until the transaction ends; SQLite locks its only writer anyway.
 
@@ -265,7 +275,7 @@ class AsyncQuery(_Chain):
 
     async def page(
         self,
-        limit: int = 100,
+        limit: int | None = None,
         after: str | None = None,
         *,
         count: bool | Literal["estimate"] = False,
@@ -273,11 +283,20 @@ class AsyncQuery(_Chain):
         """Return `{"records", "count", "total", "next"}`; pass `next` as `after`.
 
         Args:
-            limit: Records per page.
+            limit: Records per page; None: the query's limit, else 100.
             after: The `next` of the page before.
             count: Count all matches into `total`; `"estimate"`: by the planner's statistics.
         """
-        page = await self._list(limit=limit, after=after, count=count)
+        if self._parts.distinct:
+            raise ParameterError(
+                problem="a distinct query has no pages.",
+                advise="use limit() and offset(), or all()",
+            )
+        options: dict[str, Any] = {"after": after, "count": count}
+        options["limit"] = limit or self._parts.limit or 100
+        if after is not None:
+            options["offset"] = 0  # the cursor tells where to go on
+        page = await self._list(**options)
         return {**page, "records": [Record(record) for record in page["records"]]}
 
     async def first(self) -> Record | None:
@@ -314,12 +333,12 @@ class AsyncQuery(_Chain):
         if self._parts.distinct:
             fields = list(self._parts.check().fields or ())
             counted = [{"$distinct": fields}, {"$count": "n"}]
-            found = await run_aggregate(store, where, counted)
+            found = await run_aggregate(store, where, counted, include_deleted=self._parts.deleted)
             return int(found[0]["n"]) if found else 0
         if not estimate:
-            return await store.count(where)
+            return await store.count(where, include_deleted=self._parts.deleted)
         await store.ready()
-        return await store.pages.estimate(where)
+        return await store.pages.estimate(where, include_deleted=self._parts.deleted)
 
     async def exists(self) -> bool:
         """Return whether a record matches."""
@@ -331,6 +350,10 @@ class AsyncQuery(_Chain):
     async def iterate(self, batch: int = 1_000) -> AsyncIterator[Record]:
         """Yield every record, holding one batch in memory; stable while others write."""
         check_count("batch", batch, least=1)
+        if self._parts.distinct or self._parts.lock is not None:
+            for record in await self.all():  # there are no cursors for these
+                yield record
+            return
         after, left = None, self._parts.limit
         offset = self._parts.offset
         while left is None or left > 0:
@@ -356,7 +379,8 @@ class AsyncQuery(_Chain):
             UnknownFieldError: For a field that a stage lacks.
         """
         parts = self._parts
-        found = await run_aggregate(parts.store, parts.where, parts.with_stages(pipeline))
+        stages = parts.with_stages(pipeline)
+        found = await run_aggregate(parts.store, parts.where, stages, include_deleted=parts.deleted)
         return [Record(record) for record in found] if isinstance(found, list) else found
 
     async def explain(
@@ -413,7 +437,7 @@ class Query(_Chain):
 
     def page(
         self,
-        limit: int = 100,
+        limit: int | None = None,
         after: str | None = None,
         *,
         count: bool | Literal["estimate"] = False,

@@ -276,10 +276,10 @@ class Store:
         records: Records = page["records"]
         return records
 
-    async def count(self, where: Filter) -> int:
+    async def count(self, where: Filter, *, include_deleted: bool = False) -> int:
         """Return how many records match."""
         await self.ready()
-        return await self.pages.count(where)
+        return await self.pages.count(where, include_deleted=include_deleted)
 
     async def list(self, request: ListRequest) -> Record:
         """Return a page; see `Pages.get`."""

@@ -221,11 +221,11 @@ REFUSED: list[tuple[Any, str]] = [
      "$like of field 'state' ends with a backslash that escapes nothing."),
     (lambda q: q.where({"state": {"$contains": "x" * 20_000}}),
      "$contains of field 'state' takes at most 10000 characters, not 20000."),
-    (lambda q: q.update(5), "update() takes a dict of fields, not 5."),
+    (lambda q: q.where({"id": 1}).update(5), "update() takes a dict of fields, not 5."),
     (lambda q: q.where({"id": 1}).update({"$set": {"state": "x"}}),
      "update() takes fields with their new values, not '$set'."),
     (lambda q: q.where({"id": 1}).distinct("state").update({"state": "x"}),
-     "update() has no use for distinct() and for_update()."),
+     "update() has no use for distinct(), for_update() and include_deleted()."),
     (lambda q: q.for_update().aggregate([{"$count": "n"}]),
      "a pipeline has no use for for_update()."),
     (lambda q: list(q.iterate(0)),
@@ -265,3 +265,38 @@ def test_a_record_is_a_value(jobs: DataFlow):
     with pytest.raises(AttributeError, match="a record is a value"):
         record.state = "done"
     assert record.state == record["state"] == "new"
+
+
+def test_distinct_and_locking_queries_are_iterated_whole(jobs: DataFlow):
+    query = jobs.query("Job").sort("id")
+
+    assert [job.id for job in query.distinct("id").iterate(batch=3)] == list(range(1, 9))
+    with jobs.transaction():
+        assert [job.id for job in query.for_update().iterate(batch=3)] == list(range(1, 9))
+
+
+def test_a_page_goes_on_where_the_last_one_ended(jobs: DataFlow):
+    query = jobs.query("Job").sort("id").offset(2)
+    first = query.page(2)
+    second = query.page(2, first["next"])
+
+    assert [job.id for job in (*first["records"], *second["records"])] == [3, 4, 5, 6]
+    assert len(query.limit(3).page()["records"]) == 3
+    with pytest.raises(ParameterError, match="a distinct query has no pages"):
+        query.distinct("id").page()
+
+
+def test_deleted_records_are_found_on_request(db: DataFlow):
+    @db.model(soft_delete=True)
+    class Memo:
+        text: str
+
+    db.bulk_create(Memo, [{"text": "a"}, {"text": "b"}])
+    db.delete(Memo, 1)
+    query = db.query(Memo)
+
+    assert query.count() == 1
+    assert query.include_deleted().count() == 2
+    assert [memo.text for memo in query.include_deleted().sort("id").all()] == ["a", "b"]
+    assert query.aggregate([{"$count": "n"}]) == [{"n": 1}]
+    assert query.include_deleted().aggregate([{"$count": "n"}]) == [{"n": 2}]
