@@ -7,7 +7,7 @@ from typing import Any
 
 from dataflow.database.driver import UpsertPlan
 from dataflow.database.transaction import Level
-from dataflow.errors import DatabaseError
+from dataflow.errors import DatabaseError, TransactionAbortedError
 from dataflow.records.encoding import Encoder, Names, Row, key_values, positions_by_shape
 from dataflow.records.faults import explain_fields, fault_field
 from dataflow.records.store import Store
@@ -91,6 +91,8 @@ class Collector:
         try:
             async with self._level.savepoint() as level:
                 inserted, keys = await self._insert_all(level, rows)
+        except TransactionAbortedError:  # the transaction around failed, not one of these rows
+            raise
         except DatabaseError as error:
             if len(rows) == 1:
                 self._tally.rejected.append(self._problem(error, places[0], rows[0]))
