@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
@@ -17,6 +16,7 @@ from dataflow.errors import (
 from dataflow.nodes.function import node_type_of
 from dataflow.nodes.node import Node
 from dataflow.nodes.registry import Registry, find_node_type
+from dataflow.places import caller_place
 from dataflow.runtime.check import check_workflow
 from dataflow.runtime.order import find_hazards, serial_order
 from dataflow.runtime.description import read_type, unmark
@@ -82,7 +82,7 @@ class WorkflowBuilder:
             DuplicateNodeError: If the id is taken.
             ParameterError: If an input is unknown or has a wrong value.
         """
-        place = _place()
+        place = caller_place()
         found = self._type(node_type, place, node_id)
         step_id = self._id(found, node_id, place)
         given = self._inputs_of(inputs, place, step_id)
@@ -178,7 +178,7 @@ class WorkflowBuilder:
             edge = Connection(str(source), str(output_or_target))
         else:
             edge = Connection(str(source), str(target), output_or_target, input or output_or_target)
-        self._connections.setdefault(edge, _place())
+        self._connections.setdefault(edge, caller_place())
         return self
 
     def connect(self, source: str, target: str) -> Self:
@@ -193,10 +193,10 @@ class WorkflowBuilder:
                 raise ParameterError(
                     problem=f"{text!r} is not 'node.name'.",
                     advise="for example connect('create_user.id', 'first_post.author_id')",
-                    at=_place(),
+                    at=caller_place(),
                 )
         edge = Connection(ends[0][0], ends[1][0], ends[0][2], ends[1][2])
-        self._connections.setdefault(edge, _place())
+        self._connections.setdefault(edge, caller_place())
         return self
 
     def add_input(
@@ -205,11 +205,11 @@ class WorkflowBuilder:
         """Declare a parameter of the workflow and return a reference to it."""
         if name in self._inputs:
             raise DuplicateNodeError(
-                kind="workflow input", name=name, first="an earlier add_input", at=_place()
+                kind="workflow input", name=name, first="an earlier add_input", at=caller_place()
             )
         declared = WorkflowInput(name, annotation, default)
         if not declared.required:
-            declared.check(default, _place())
+            declared.check(default, caller_place())
         self._inputs[name] = declared
         return InputReference(name)
 
@@ -284,11 +284,3 @@ def split_inputs(inputs: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Return the inputs without references, and the names of the others."""
     connected = [name for name, value in inputs.items() if any(find_references(value))]
     return {name: value for name, value in inputs.items() if name not in connected}, connected
-
-
-def _place() -> str:
-    """Return `file:line` of the caller outside this package."""
-    frame = sys._getframe(1)  # noqa: SLF001 - the documented way to a caller's frame
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("dataflow."):
-        frame = frame.f_back
-    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
