@@ -19,6 +19,7 @@ from sqlalchemy import Boolean, Date, String, Text, Time, Uuid
 from sqlalchemy.types import TypeEngine
 from typing_extensions import is_typeddict
 
+from dataflow.models.bounds import bounds_of
 from dataflow.models.columntypes import (
     BIGINT,
     Binary,
@@ -237,21 +238,7 @@ def validated_annotation(full: Any, base: Any, info: FieldInfo, *, nullable: boo
     if base is str:
         own = info.pattern is not None or full is not base
         extra = (AfterValidator(_refuse_nul),) if own else (Constraint(pattern=_NO_NUL),)
-    bounds = {
-        name: getattr(info, name)
-        for name in (
-            "max_length",
-            "min_length",
-            "pattern",
-            "ge",
-            "gt",
-            "le",
-            "lt",
-            "max_digits",
-            "decimal_places",
-        )
-        if getattr(info, name) is not None
-    }
+    bounds = bounds_of(base, info)
     if base is int:
         # The narrower bound wins, whichever is given.
         bounds |= {"ge": max(bounds["ge"], INT_MIN)} if "ge" in bounds else {}

@@ -26,6 +26,7 @@ from dataflow.models.annotations import (
     resolve,
     validated_annotation,
 )
+from dataflow.models.bounds import misfit
 from dataflow.models.columntypes import BIGINT, CurrentInstant, JsonValue, UtcDateTime
 from dataflow.models.fields import MISSING, FieldInfo
 from dataflow.models.hints import Hints
@@ -151,6 +152,7 @@ def _field(draft: _Draft, *, alone: bool) -> FieldSpec:
             "the default is None, but the annotation does not allow None.",
             f"write {draft.name}: {getattr(resolved.base, '__name__', resolved.base)} | None",
         )
+    _check_bounds(draft)
     annotation = validated_annotation(resolved.full, resolved.base, info, nullable=nullable)
     _check_default(draft, annotation, column_type)
     return FieldSpec(
@@ -164,6 +166,14 @@ def _field(draft: _Draft, *, alone: bool) -> FieldSpec:
         default=MISSING if generated else info.default,
         default_factory=default_factory,
     )
+
+
+def _check_bounds(draft: _Draft) -> None:
+    name = misfit(draft.resolved.base, draft.info)
+    if name is not None:
+        bound, base = getattr(draft.info, name), draft.resolved.base
+        kind = getattr(base, "__name__", base)
+        raise draft.refuse(f"Field({name}={bound!r}) does not fit {kind}.")
 
 
 def _check_default(draft: _Draft, annotation: Any, kind: TypeEngine[Any]) -> None:

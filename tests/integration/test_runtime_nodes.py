@@ -354,12 +354,6 @@ class TestOrder:
         assert most == limit
         assert len(results) == 10
 
-    def test_a_limit_below_one_is_refused(self):
-        with pytest.raises(ParameterError) as caught:
-            LocalRuntime(max_concurrency=0)
-
-        assert str(caught.value) == "max_concurrency must be at least 1.\n  code: DF103"
-
     def test_a_slow_branch_holds_up_no_other(self, builder: WorkflowBuilder, memory):
         done = asyncio.Event()
 
