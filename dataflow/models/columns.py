@@ -140,6 +140,11 @@ def _field(draft: _Draft, *, alone: bool) -> FieldSpec:
         column_type = column_type_for(resolved.base, info)
     except Unsupported as error:
         raise draft.refuse(f"{error}.") from None
+    if info.primary_key and isinstance(column_type, JsonValue):
+        raise draft.refuse(
+            f"a key cannot be {_type_name(resolved.base)}, which is stored as JSON.",
+            "take an int, str or UUID as key, and keep the document in another field",
+        )
     generated = _is_identity(info, resolved, alone=alone)
     nullable = resolved.nullable and not info.primary_key
     if nullable and not info.has_default:
@@ -150,7 +155,7 @@ def _field(draft: _Draft, *, alone: bool) -> FieldSpec:
     if info.default is None and not nullable and not generated:
         raise draft.refuse(
             "the default is None, but the annotation does not allow None.",
-            f"write {draft.name}: {getattr(resolved.base, '__name__', resolved.base)} | None",
+            f"write {draft.name}: {_type_name(resolved.base)} | None",
         )
     _check_bounds(draft)
     annotation = validated_annotation(resolved.full, resolved.base, info, nullable=nullable)
@@ -168,11 +173,14 @@ def _field(draft: _Draft, *, alone: bool) -> FieldSpec:
     )
 
 
+def _type_name(base: Any) -> str:
+    return str(getattr(base, "__name__", base))
+
+
 def _check_bounds(draft: _Draft) -> None:
     name = misfit(draft.resolved.base, draft.info)
     if name is not None:
-        bound, base = getattr(draft.info, name), draft.resolved.base
-        kind = getattr(base, "__name__", base)
+        bound, kind = getattr(draft.info, name), _type_name(draft.resolved.base)
         raise draft.refuse(f"Field({name}={bound!r}) does not fit {kind}.")
 
 
