@@ -26,6 +26,7 @@ from dataflow.runtime.references import (
     NodeHandle,
     Reference,
     copy_containers,
+    find_handles,
     find_references,
 )
 from dataflow.runtime.retry import Retry
@@ -86,6 +87,7 @@ class WorkflowBuilder:
         found = self._type(node_type, place, node_id)
         step_id = self._id(found, node_id, place)
         given = self._inputs_of(inputs, place, step_id)
+        self._refuse_handles(found, given, f"{place}, node {step_id!r}")
         step = Step(step_id, found, MappingProxyType(given), place, **self._options(options, place, step_id))
         self._check_now(step)
         step = replace(step, inputs=MappingProxyType(_accepted(found, given)))
@@ -134,6 +136,17 @@ class WorkflowBuilder:
                 at=f"{place}, node {step_id!r}",
             )
         return {name: copy_containers(value) for name, value in inputs.items()}
+
+    def _refuse_handles(self, node_type: type[Node], given: Mapping[str, Any], at: str) -> None:
+        """Refuse handles as values: as a text, each would be the name of its step."""
+        for name, value in given.items():
+            for handle in find_handles(value):
+                raise ParameterError(
+                    problem=f"{node_type.node_type}: input {name!r} is node {str(handle)!r} "
+                    "itself, not one of its outputs.",
+                    advise=_reference_text(self._steps.get(handle), str(handle), name),
+                    at=at,
+                )
 
     @staticmethod
     def _options(options: StepOptions, place: str, step_id: str) -> dict[str, Any]:
@@ -272,6 +285,17 @@ class WorkflowBuilder:
         except DefinitionError as error:
             error.at = f"from_dict, node {step['id']!r}"
             raise
+
+
+def _reference_text(source: Step | None, step_id: str, wanted: str) -> str:
+    """Return which reference to write instead of a handle."""
+    outputs = source and source.node_type.outputs_with(source.inputs)
+    if not outputs:
+        return f'write {step_id}["<output>"]'
+    likely = next((name for name in (wanted, "id") if name in outputs), next(iter(outputs)))
+    line = f'write {step_id}["{likely}"]'
+    shown = ", ".join(map(repr, list(outputs)[:12])) + (", …" if len(outputs) > 12 else "")
+    return line if len(outputs) == 1 else f"{line}; its outputs are {shown}"
 
 
 def _accepted(node_type: type[Node], inputs: Mapping[str, Any]) -> dict[str, Any]:
