@@ -46,7 +46,10 @@ class RecordValidationError(DatabaseError):
     @staticmethod
     def _line(index: int | None, field: str, reason: str, value: Any) -> str:
         where = "" if index is None else f"record {index}, "
-        shown = repr(value)
+        try:
+            shown = repr(value)
+        except RecursionError:
+            shown = f"a deeply nested {type(value).__name__}"
         return f"  {where}{field}: {reason} (got {shown if len(shown) <= 80 else shown[:77] + '…'})"
 
 

@@ -172,6 +172,20 @@ def test_wrong_values_are_shown_up_to_five_and_cut_when_long():
     ]
 
 
+def test_a_value_too_deep_to_be_shown_is_named_by_its_type():
+    value: list = []
+    for _ in range(100_000):
+        value = [value]
+
+    error = RecordValidationError(model="User", problems=((None, "tags", "too deep", value),))
+
+    assert str(error) == (
+        "values do not fit model 'User':\n"
+        "  tags: too deep (got a deeply nested list)\n"
+        "  code: DF201"
+    )
+
+
 def test_a_problem_with_braces_is_shown_as_it_is():
     assert str(ParameterError(problem="no {name} in {0}")).splitlines()[0] == "no {name} in {0}"
 
