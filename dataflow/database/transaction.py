@@ -68,7 +68,8 @@ class _Turns:
             raise LoopError(
                 problem="a transaction was opened on one event loop and used on another.",
                 advise="inside `async with db.transaction()` await db.aio methods; "
-                "inside `with db.transaction()` call db methods",
+                "inside `with db.transaction()` call db methods; where a bulk call reads a "
+                "generator, make it an async generator, or read the data into a list first",
             )
 
     def check_open(self) -> None:

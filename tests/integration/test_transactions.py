@@ -342,7 +342,8 @@ def test_a_sync_verb_inside_an_async_transaction_is_refused_and_says_how(url: st
     assert asyncio.run(use()) == (
         "a transaction was opened on one event loop and used on another.\n"
         "  help: inside `async with db.transaction()` await db.aio methods; inside `with "
-        "db.transaction()` call db methods\n"
+        "db.transaction()` call db methods; where a bulk call reads a generator, make it an async "
+        "generator, or read the data into a list first\n"
         "  code: DF115"
     )
 
