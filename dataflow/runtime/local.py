@@ -176,6 +176,7 @@ async def _execute(run: Run, *, transaction: bool) -> None:
                 run_id=run.run_id,
                 results=run.results(),
                 failures=run.failures,
+                places=run.plan.places(run.failures),
             )
             raise failed from next(iter(run.failures.values()))
 
