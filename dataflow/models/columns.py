@@ -110,7 +110,11 @@ def _draft(model: type, hints: Hints, name: str) -> _Draft:
         ) from None
     except Unsupported as error:
         raise AnnotationError(
-            field=name, model=model.__name__, problem=f"{error}.", at=hints.location
+            field=name,
+            model=model.__name__,
+            problem=f"{error}.",
+            advise=error.advise,
+            at=hints.location,
         ) from None
     value = hints.value(name, MISSING)
     info = value if isinstance(value, FieldInfo) else resolved.info or FieldInfo()
@@ -139,7 +143,7 @@ def _field(draft: _Draft, *, alone: bool) -> FieldSpec:
     try:
         column_type = column_type_for(resolved.base, info)
     except Unsupported as error:
-        raise draft.refuse(f"{error}.") from None
+        raise draft.refuse(f"{error}.", error.advise) from None
     if info.primary_key and isinstance(column_type, JsonValue):
         raise draft.refuse(
             f"a key cannot be {_type_name(resolved.base)}, which is stored as JSON.",
