@@ -160,12 +160,15 @@ class WorkflowBuilder:
     def _check_now(self, step: Step) -> None:
         """Check what is known already; connections may still give the rest."""
         plain, connected = split_inputs(step.inputs)
-        problems = step.node_type.check_inputs(plain, connected)
+        at = f"{step.location}, node {step.id!r}"
+        try:
+            problems = step.node_type.check_inputs(plain, connected)
+        except DefinitionError as error:
+            error.at = at
+            raise
         if problems:
-            raise ParameterError(
-                problem=f"{step.node_type.node_type}: {'; '.join(problems)}",
-                at=f"{step.location}, node {step.id!r}",
-            )
+            problem = f"{step.node_type.node_type}: {'; '.join(problems)}"
+            raise ParameterError(problem=problem, at=at)
 
     def _note_reference(
         self, path: tuple[Any, ...], reference: Reference | InputReference, step: Step
