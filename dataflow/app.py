@@ -174,15 +174,14 @@ class DataFlow(Verbs):
         for store in self._stores.values():
             if str(store.spec.table.fullname).casefold() == name.casefold():
                 raise DuplicateModelError(
-                    name=model, kind="table", value=name,
-                    first=store.spec.location, second=location,
-                )  # fmt: skip
+                    name=model, table=name, first=store.spec.location, second=location
+                )
 
     def _replace(self, old: ModelSpec, location: str) -> None:
         """Make way for the same class from a notebook cell or module run again."""
         if old.location != location and not _is_interactive(location):
             raise DuplicateModelError(
-                name=old.name, kind="model", value=old.name, first=old.location, second=location
+                name=old.name, table=None, first=old.location, second=location
             )
         self._mapping.metadata.remove(old.table)
         # Links are found through this object; SQLAlchemy would warn of a second class.

@@ -71,7 +71,7 @@ class DataFlowConfig(BaseSettings):
     """Seconds for one statement (bulk calls: up to 100,000 records); None: no limit."""
 
     busy_timeout_s: float = Field(30.0, gt=0)
-    """SQLite: seconds to wait for another process's lock."""
+    """SQLite: seconds that a statement waits for the lock of another loop or process."""
 
     auto_migrate: bool = True
     """Create missing tables and columns at first use; nothing is ever dropped."""

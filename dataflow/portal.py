@@ -19,6 +19,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
 from dataflow.errors import LoopError
+from dataflow.places import caller_place
 
 __all__ = ["Portal", "portal", "sync_call"]
 
@@ -124,8 +125,11 @@ class Portal:
         if threading.current_thread() is self._thread:
             coroutine.close()
             raise LoopError(
-                problem="a sync call inside a coroutine that runs on DataFlow's own loop.",
-                advise="await the same method of db.aio instead",
+                problem="a sync call on DataFlow's own event loop, which would wait for itself.",
+                advise="in a coroutine, await the same method of db.aio; where a bulk call reads "
+                "a generator, make it an async generator that does so, or read the data into a "
+                "list first",
+                at=caller_place(),
             )
         job = _Job(loop, coroutine)
         try:
@@ -138,6 +142,8 @@ class Portal:
     def warn_in_running_loop(self, name: str, twin: str) -> None:
         """Warn once per name when the caller's thread runs an event loop."""
         if asyncio._get_running_loop() is None or name in self._warned:  # noqa: SLF001 - no public call without exception cost
+            return
+        if threading.current_thread() is self._thread:  # `call` refuses that
             return
         self._warned.add(name)
         text = f"{name} blocks the running event loop; await {twin} instead"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Awaitable, Callable
 from contextvars import Token
 from typing import Protocol, Self, get_args
@@ -12,6 +11,7 @@ from dataflow.database.driver import Isolation
 from dataflow.database.lane import Lane
 from dataflow.database.transaction import Level, Savepoint, Transaction
 from dataflow.errors import ParameterError, did_you_mean
+from dataflow.places import caller_place
 from dataflow.portal import portal
 
 __all__ = ["TransactionBlock"]
@@ -51,7 +51,7 @@ class TransactionBlock:
         self._isolation: Isolation | None = isolation
         self._read_only = read_only
         self._savepoint = savepoint
-        self._place = _caller()
+        self._place = caller_place()
         self._own: Transaction | None = None
         self._inner: Savepoint | None = None
         self._token: Token[OpenTransactions] | None = None
@@ -113,11 +113,3 @@ class TransactionBlock:
         """Commit, or roll back if there was an error."""
         self.deactivate()
         portal.call(self.end(error))
-
-
-def _caller() -> str:
-    """Return `file:line` of the nearest frame outside this package."""
-    frame = sys._getframe(1)  # noqa: SLF001 - the documented way to a caller's frame
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("dataflow."):
-        frame = frame.f_back
-    return f"{frame.f_code.co_filename}:{frame.f_lineno}"

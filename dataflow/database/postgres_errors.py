@@ -75,7 +75,7 @@ _BY_STATE: dict[str, Callable[[Any], DataFlowError]] = {
     "42P01": lambda e: SchemaDriftError(problem=f"{_text(e)}."),
     "42703": lambda e: SchemaDriftError(problem=f"{_text(e)}."),
     "53300": lambda e: DatabaseBusyError(detail=_text(e)),
-    "25P02": lambda e: TransactionAbortedError(cause=_text(e)),
+    "25P02": lambda e: TransactionAbortedError(cause=_text(e), ended=False),
     "55P03": lambda e: DatabaseBusyError(detail=_text(e)),
     "57P03": lambda e: DatabaseBusyError(detail=_text(e)),
     "57P01": lambda e: ConnectionLostError(detail=_text(e)),

@@ -68,17 +68,24 @@ class _Turns:
             raise LoopError(
                 problem="a transaction was opened on one event loop and used on another.",
                 advise="inside `async with db.transaction()` await db.aio methods; "
-                "inside `with db.transaction()` call db methods",
+                "inside `with db.transaction()` call db methods; where a bulk call reads a "
+                "generator, make it an async generator, or read the data into a list first",
             )
 
     def check_open(self) -> None:
-        """Refuse use after the end.
+        """Refuse use after the end, or after a failure.
+
+        PostgreSQL would refuse every further statement in words of its own, and SQLite
+        would run it; the transaction is lost on both.
 
         Raises:
             TransactionClosedError: If the transaction has ended.
+            TransactionAbortedError: If a statement failed before.
         """
         if self.closed:
             raise TransactionClosedError
+        if self.failure is not None:
+            raise _aborted(self.failure, ended=False) from self.failure
 
     async def fetch(self, sql: str, args: Sequence[Any]) -> Sequence[Row]:
         """Run one statement in turn and return its rows."""
@@ -89,6 +96,7 @@ class _Turns:
 
         Raises:
             TransactionClosedError: If the transaction has ended.
+            TransactionAbortedError: If a statement failed before.
         """
         self.check_loop()
         async with self.turn:
@@ -153,7 +161,7 @@ class Transaction(_Turns):
         """
         if self.failure is not None:
             await self.rollback()
-            raise TransactionAbortedError(cause=_first_line(self.failure)) from self.failure
+            raise _aborted(self.failure, ended=True) from self.failure
         try:
             await self._end("COMMIT")
         except BaseException as error:
@@ -247,11 +255,13 @@ class Savepoint(_Turns):
         finally:
             self._parent.turn.release()
         if error is None and failed is not None:
-            raise TransactionAbortedError(cause=_first_line(failed)) from failed
+            raise _aborted(failed, ended=True) from failed
 
     async def _plain(self, verb: str) -> None:
         await self._parent.run_now(self.lane.driver.run_plain, f"{verb} {self._name}")
 
 
-def _first_line(error: BaseException | None) -> str:
-    return str(error).partition("\n")[0]
+def _aborted(failure: BaseException, *, ended: bool) -> TransactionAbortedError:
+    text = failure.problem_text() if isinstance(failure, DataFlowError) else str(failure)
+    cause = " ".join(text.split()) or type(failure).__name__
+    return TransactionAbortedError(cause=cause, ended=ended)

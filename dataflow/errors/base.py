@@ -83,9 +83,13 @@ class DataFlowError(Exception):
 
     def __str__(self) -> str:
         """Return the whole text: problem, place, help and code."""
+        return self.text_at(self.at)
+
+    def text_at(self, place: str | None) -> str:
+        """Return the whole text with a place."""
         lines = [self.problem_text()]
-        if self.at:
-            lines.append(f"  at: {self.at}")
+        if place:
+            lines.append(f"  at: {place}")
         advice = self.advice()
         if advice:
             lines.append(f"  help: {advice}")

@@ -141,14 +141,34 @@ class AppendOnlyError(DatabaseError):
 
 
 class TransactionAbortedError(DatabaseError):
-    """A statement failed inside the transaction, so that it cannot be committed."""
+    """A statement failed inside the transaction, so that it cannot go on.
+
+    Attributes:
+        cause: What the first failure says; the failure itself is the `__cause__`.
+        ended: Whether the transaction was rolled back; else a statement was refused.
+    """
 
     code = "DF213"
-    text = "the transaction was rolled back, because a statement in it failed: {cause}"
+    cause: str
+    ended: bool
+
+    def problem_text(self) -> str:
+        """Say what was not done, and what failed first."""
+        if self.ended:
+            return (
+                f"the transaction was rolled back, because a statement in it failed: {self.cause}"
+            )
+        return (
+            "the statement was not sent, because an earlier one in the transaction failed: "
+            f"{self.cause}"
+        )
 
     def advice(self) -> str:
         """Say how to let a part fail alone."""
-        return "wrap what may fail in `with db.transaction(savepoint=True):`"
+        return (
+            "let the first error leave the block, or wrap what may fail in "
+            "`with db.transaction(savepoint=True):`"
+        )
 
 
 class StatementError(DatabaseError):

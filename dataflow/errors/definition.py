@@ -81,10 +81,28 @@ class AnnotationError(DefinitionError):
 
 
 class DuplicateModelError(DefinitionError):
-    """Two models of one DataFlow share a name or a table."""
+    """Two models of one DataFlow share a name or a table.
+
+    Attributes:
+        table: The table that both have; None: both have the name.
+        first: Where the model stands that was there before.
+        second: Where the other stands.
+    """
 
     code = "DF106"
-    text = "model {name!r} ({kind} {value!r}) is defined twice: at {first} and at {second}."
+    name: str
+    table: str | None
+    first: str
+    second: str
+
+    def problem_text(self) -> str:
+        """Show both places."""
+        if self.table is None:
+            return f"model {self.name!r} is defined twice: at {self.first} and at {self.second}."
+        return (
+            f"model {self.name!r} at {self.second} has the table {self.table!r}, "
+            f"which the model at {self.first} has already."
+        )
 
     def advice(self) -> str:
         """Say how to keep both."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dataflow.errors.base import ExecutionError
+from dataflow.errors.base import DataFlowError, ExecutionError
 
 __all__ = [
     "CannotConnectError",
@@ -136,6 +136,7 @@ class WorkflowFailedError(ExecutionError):
         run_id: The run's id.
         results: `{node id: output}` of the nodes that finished.
         failures: `{node id: exception}` in order of failure.
+        places: `{node id: "file:line"}` where each failed node was added.
     """
 
     code = "DF303"
@@ -143,20 +144,28 @@ class WorkflowFailedError(ExecutionError):
     run_id: str
     results: dict[str, Any]
     failures: dict[str, BaseException]
+    places: dict[str, str]
 
     def problem_text(self) -> str:
         """Name each failed node with its error."""
         head = f"workflow {self.workflow!r}, run {self.run_id}: {len(self.failures)} failed."
-        return "\n".join([head, *(_failure(node, exc) for node, exc in self.failures.items())])
+        shown = (_failure(node, error, self.places[node]) for node, error in self.failures.items())
+        return "\n".join([head, *shown])
 
 
 class NodeOutputError(ExecutionError):
-    """A node returned something that is not a dict."""
+    """A node returned a dict with keys that are no names of outputs."""
 
     code = "DF304"
-    text = "node {node!r} returned {got}, expected a dict with string keys."
+    text = "node {node!r} returned a dict with the key {key!r}, which is no text."
+
+    def advice(self) -> str:
+        """Say what keys are for."""
+        return "give each output a name: {'name': value, …}"
 
 
-def _failure(node: str, error: BaseException) -> str:
-    text = str(error).replace("\n", "\n  ")
-    return f"  node {node!r}: {type(error).__name__}: {text}"
+def _failure(node: str, error: BaseException, place: str) -> str:
+    head = f"  node {node!r}: {type(error).__name__}: "
+    if isinstance(error, DataFlowError):
+        return head + error.text_at(error.at or place).replace("\n", "\n  ")
+    return head + str(error).replace("\n", "\n    ") + f"\n    at: {place}"

@@ -19,6 +19,7 @@ from sqlalchemy import Boolean, Date, String, Text, Time, Uuid
 from sqlalchemy.types import TypeEngine
 from typing_extensions import is_typeddict
 
+from dataflow.models.bounds import bounds_of
 from dataflow.models.columntypes import (
     BIGINT,
     Binary,
@@ -43,7 +44,15 @@ _NO_NUL = r"^[^\x00]*$"
 
 
 class Unsupported(Exception):  # noqa: N818 - turned into AnnotationError where the field is known
-    """No column can hold values of the annotation; the text says why."""
+    """No column can hold values of the annotation; the text says why.
+
+    Attributes:
+        advise: What to write instead, where that is known.
+    """
+
+    def __init__(self, problem: str, advise: str | None = None) -> None:
+        super().__init__(problem)
+        self.advise = advise
 
 
 class Resolved(NamedTuple):
@@ -131,15 +140,23 @@ def column_type_for(base: Any, info: FieldInfo) -> TypeEngine[Any]:
         try:
             return JsonValue(base)
         except PydanticUserError as error:
-            reason = str(error).partition("\n")[0]
-            msg = f"{getattr(base, '__name__', base)!s} cannot be stored as JSON: {reason}"
-            raise Unsupported(msg) from None
+            raise _unreadable(base, error) from None
     msg = (
         f"{getattr(base, '__name__', base)!s} has no column type; use int, float, bool, str, "
         "bytes, Decimal, date, time, datetime, timedelta, UUID, Enum, Literal, or a list, dict, "
         "TypedDict, dataclass or pydantic model (stored as JSON)"
     )
     raise Unsupported(msg)
+
+
+def _unreadable(base: Any, error: PydanticUserError) -> Unsupported:
+    if error.code == "typed-dict-version":
+        return Unsupported(
+            "typing.TypedDict cannot be read before Python 3.12",
+            "import TypedDict from typing_extensions on Python < 3.12",
+        )
+    reason = error.message.partition("\n")[0].partition(". Set `")[0].removesuffix(".")
+    return Unsupported(f"{getattr(base, '__name__', base)!s} cannot be stored as JSON: {reason}")
 
 
 def _enum_type(members: type[enum.Enum]) -> TypeEngine[Any]:
@@ -237,21 +254,7 @@ def validated_annotation(full: Any, base: Any, info: FieldInfo, *, nullable: boo
     if base is str:
         own = info.pattern is not None or full is not base
         extra = (AfterValidator(_refuse_nul),) if own else (Constraint(pattern=_NO_NUL),)
-    bounds = {
-        name: getattr(info, name)
-        for name in (
-            "max_length",
-            "min_length",
-            "pattern",
-            "ge",
-            "gt",
-            "le",
-            "lt",
-            "max_digits",
-            "decimal_places",
-        )
-        if getattr(info, name) is not None
-    }
+    bounds = bounds_of(base, info)
     if base is int:
         # The narrower bound wins, whichever is given.
         bounds |= {"ge": max(bounds["ge"], INT_MIN)} if "ge" in bounds else {}

@@ -26,6 +26,7 @@ from dataflow.models.annotations import (
     resolve,
     validated_annotation,
 )
+from dataflow.models.bounds import misfit
 from dataflow.models.columntypes import BIGINT, CurrentInstant, JsonValue, UtcDateTime
 from dataflow.models.fields import MISSING, FieldInfo
 from dataflow.models.hints import Hints
@@ -109,7 +110,11 @@ def _draft(model: type, hints: Hints, name: str) -> _Draft:
         ) from None
     except Unsupported as error:
         raise AnnotationError(
-            field=name, model=model.__name__, problem=f"{error}.", at=hints.location
+            field=name,
+            model=model.__name__,
+            problem=f"{error}.",
+            advise=error.advise,
+            at=hints.location,
         ) from None
     value = hints.value(name, MISSING)
     info = value if isinstance(value, FieldInfo) else resolved.info or FieldInfo()
@@ -138,7 +143,12 @@ def _field(draft: _Draft, *, alone: bool) -> FieldSpec:
     try:
         column_type = column_type_for(resolved.base, info)
     except Unsupported as error:
-        raise draft.refuse(f"{error}.") from None
+        raise draft.refuse(f"{error}.", error.advise) from None
+    if info.primary_key and isinstance(column_type, JsonValue):
+        raise draft.refuse(
+            f"a key cannot be {_type_name(resolved.base)}, which is stored as JSON.",
+            "take an int, str or UUID as key, and keep the document in another field",
+        )
     generated = _is_identity(info, resolved, alone=alone)
     nullable = resolved.nullable and not info.primary_key
     if nullable and not info.has_default:
@@ -149,8 +159,9 @@ def _field(draft: _Draft, *, alone: bool) -> FieldSpec:
     if info.default is None and not nullable and not generated:
         raise draft.refuse(
             "the default is None, but the annotation does not allow None.",
-            f"write {draft.name}: {getattr(resolved.base, '__name__', resolved.base)} | None",
+            f"write {draft.name}: {_type_name(resolved.base)} | None",
         )
+    _check_bounds(draft)
     annotation = validated_annotation(resolved.full, resolved.base, info, nullable=nullable)
     _check_default(draft, annotation, column_type)
     return FieldSpec(
@@ -164,6 +175,17 @@ def _field(draft: _Draft, *, alone: bool) -> FieldSpec:
         default=MISSING if generated else info.default,
         default_factory=default_factory,
     )
+
+
+def _type_name(base: Any) -> str:
+    return str(getattr(base, "__name__", base))
+
+
+def _check_bounds(draft: _Draft) -> None:
+    name = misfit(draft.resolved.base, draft.info)
+    if name is not None:
+        bound, kind = getattr(draft.info, name), _type_name(draft.resolved.base)
+        raise draft.refuse(f"Field({name}={bound!r}) does not fit {kind}.")
 
 
 def _check_default(draft: _Draft, annotation: Any, kind: TypeEngine[Any]) -> None:

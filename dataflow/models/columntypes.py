@@ -11,6 +11,7 @@ import enum
 import json
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from decimal import Context, Decimal
 from typing import Any
 
@@ -42,6 +43,7 @@ __all__ = [
     "Binary",
     "Converted",
     "CurrentInstant",
+    "EncodedJson",
     "EnumValue",
     "ExactDecimal",
     "ExactFloat",
@@ -57,6 +59,9 @@ Convert = Callable[[Any], Any]
 DECIMAL_COLLATION = "dataflow_decimal"
 _WIDE = Context(prec=150_000)
 BIGINT: TypeEngine[int] = BigInteger().with_variant(Integer(), "sqlite")
+_write_json = json.JSONEncoder(
+    allow_nan=False, separators=(",", ":"), ensure_ascii=False
+).encode  # json.dumps would make an encoder for each document
 _ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
@@ -287,6 +292,13 @@ class EnumValue(Converted):
         return self.members
 
 
+@dataclass(frozen=True, slots=True)
+class EncodedJson:
+    """A document in the form in which it is stored: encoded once, where it was checked."""
+
+    text: str
+
+
 class JsonValue(Converted):
     """A JSON document; JSONB on PostgreSQL, text on SQLite.
 
@@ -311,7 +323,7 @@ class JsonValue(Converted):
         return dialect.type_descriptor(JSON(none_as_null=True))
 
     def to_driver(self, dialect: Dialect) -> Convert | None:
-        return _json_text if self._adapter is None else self.encode
+        return self.encode
 
     def encode(self, value: Any) -> str:
         """Return a document as text.
@@ -319,9 +331,16 @@ class JsonValue(Converted):
         Raises:
             DataValueError: If JSON cannot carry it.
         """
-        if self._adapter is not None:
-            value = self._adapter.dump_python(value, mode="json")
-        return _json_text(value)
+        if type(value) is EncodedJson:
+            return value.text
+        return _json_text(value if self._adapter is None else self._dumped(self._adapter, value))
+
+    @staticmethod
+    def _dumped(adapter: TypeAdapter[Any], value: Any) -> Any:
+        try:
+            return adapter.dump_python(value, mode="json")
+        except (ValueError, RecursionError) as error:
+            raise _no_document(error) from error
 
     @property
     def decode_plain(self) -> Convert | None:
@@ -370,15 +389,22 @@ def _refuse_other_keys(value: object) -> None:
             _refuse_other_keys(item)
 
 
+def _no_document(error: Exception) -> DataValueError:
+    reason = str(error)
+    if isinstance(error, RecursionError) or reason.startswith("Circular reference"):
+        reason = "it contains itself, or is nested too deeply"
+    return DataValueError(detail=f"not a JSON document: {reason}")
+
+
 def _json_text(value: object) -> str:
     try:
         _refuse_other_keys(value)
-        text = json.dumps(value, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
+        text = _write_json(value)
         if "e+" in text and _has_large_float(value):
             text = _fixed_text(value)
         text.encode()
     except (TypeError, ValueError, RecursionError) as error:
-        raise DataValueError(detail=f"not a JSON document: {error}") from error
+        raise _no_document(error) from error
     if _ESCAPED_NUL.search(text):
         raise DataValueError(detail="JSON text cannot hold the character U+0000")
     return text

@@ -19,6 +19,7 @@ from dataflow.models.hints import Hints
 from dataflow.models.naming import check_identifier, index_name, table_name
 from dataflow.models.relationships import link_property, plain_links
 from dataflow.models.spec import FieldSpec, ModelOptions, ModelSpec, RelationshipSpec
+from dataflow.models.unannotated import refuse_unannotated
 
 __all__ = ["CheckTable", "Lookup", "declare_model", "spec_of_mapped"]
 
@@ -127,6 +128,7 @@ def _declare_plain(
     options: ModelOptions,
     hints: Hints,
 ) -> ModelSpec:
+    refuse_unannotated(model, hints)
     links = plain_links(model, hints)
     fields = plain_fields(model, hints, options, skip=links)
     table = _table_of(name, mapping.metadata, fields, options, model.__name__)

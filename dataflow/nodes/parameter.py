@@ -10,6 +10,8 @@ from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import ConfigDict, PydanticSchemaGenerationError, PydanticUserError, TypeAdapter
 
+from dataflow.errors import ParameterError
+
 __all__ = ["REQUIRED", "NodeParameter", "is_compatible", "members_of", "type_text"]
 
 
@@ -48,13 +50,24 @@ class NodeParameter:
     def adapter(self) -> TypeAdapter[Any]:
         """The pydantic adapter of the type; anything goes where pydantic has no schema."""
         try:
-            return TypeAdapter(
-                self.annotation, config=ConfigDict(arbitrary_types_allowed=True)
-            )
+            return TypeAdapter(self.annotation, config=ConfigDict(arbitrary_types_allowed=True))
         except PydanticUserError as error:
-            if isinstance(error, PydanticSchemaGenerationError):
-                return TypeAdapter(Any)
+            if error.code != "type-adapter-config-unused":
+                return self._without_schema(error)
+        try:
             return TypeAdapter(self.annotation)
+        except PydanticUserError as error:
+            return self._without_schema(error)
+
+    def _without_schema(self, error: PydanticUserError) -> TypeAdapter[Any]:
+        if isinstance(error, PydanticSchemaGenerationError):
+            return TypeAdapter(Any)
+        if error.code == "typed-dict-version":
+            raise ParameterError(
+                problem=f"input {self.name!r}: typing.TypedDict cannot be read before Python 3.12.",
+                advise="import TypedDict from typing_extensions on Python < 3.12",
+            ) from None
+        raise error
 
     @property
     def type_name(self) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dataflow.database.driver import UpsertPlan
 from dataflow.database.transaction import Level
-from dataflow.errors import DatabaseError
+from dataflow.errors import DatabaseError, TransactionAbortedError
+from dataflow.models.columntypes import EncodedJson
 from dataflow.records.encoding import Encoder, Names, Row, key_values, positions_by_shape
 from dataflow.records.faults import explain_fields, fault_field
 from dataflow.records.store import Store
@@ -91,6 +93,8 @@ class Collector:
         try:
             async with self._level.savepoint() as level:
                 inserted, keys = await self._insert_all(level, rows)
+        except TransactionAbortedError:  # the transaction around failed, not one of these rows
+            raise
         except DatabaseError as error:
             if len(rows) == 1:
                 self._tally.rejected.append(self._problem(error, places[0], rows[0]))
@@ -136,5 +140,8 @@ class Collector:
     def _problem(self, error: DatabaseError, index: int, row: Mapping[str, Any]) -> Problem:
         explain_fields(error, self._store.spec)
         field = fault_field(error, self._store.spec, row)
-        value = self._store.validator.shown(field, row.get(field))
+        value = row.get(field)
+        if isinstance(value, EncodedJson):
+            value = json.loads(value.text)
+        value = self._store.validator.shown(field, value)
         return index, field, error.problem_text(), value

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Annotated, Any, NotRequired, Required
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
+import sqlalchemy as sa
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    with_config,
+)
+from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
-from dataflow.errors import RecordValidationError, did_you_mean
+from dataflow.errors import DataValueError, RecordValidationError, did_you_mean
 from dataflow.models.annotations import validated_annotation
+from dataflow.models.columntypes import EncodedJson, JsonValue
 from dataflow.models.fields import MISSING, FieldInfo
 from dataflow.models.spec import FieldSpec, ModelSpec
 
@@ -24,7 +34,11 @@ _MASK = "***"
 
 
 class Validator:
-    """The pydantic adapters of one model, built at first use."""
+    """The pydantic adapters of one model, built at first use.
+
+    Records and changes come back as their columns take them: documents are encoded,
+    because only that tells whether JSON can carry them.
+    """
 
     def __init__(self, spec: ModelSpec) -> None:
         """Keep the model; adapters cost milliseconds and are built when needed."""
@@ -39,7 +53,7 @@ class Validator:
 
     @cached_property
     def _update_type(self) -> Any:
-        hints = {name: _optional(field.annotation) for name, field in self.spec.fields.items()}
+        hints = {name: NotRequired[_stored(field)] for name, field in self.spec.fields.items()}
         return with_config(_SETTINGS)(TypedDict(self.spec.name, hints))  # type: ignore[operator]  # built from data
 
     @cached_property
@@ -88,7 +102,7 @@ class Validator:
         """
         adapter = self._fields.get(field.name)
         if adapter is None:
-            adapter = self._fields[field.name] = TypeAdapter(field.annotation)
+            adapter = self._fields[field.name] = TypeAdapter(_stored(field))
         return self.checked(adapter, field, value)
 
     def checked(self, adapter: TypeAdapter[Any], field: FieldSpec, value: Any) -> Any:
@@ -216,17 +230,40 @@ _REASONS = {
 }
 
 
-def _optional(annotation: Any) -> Any:
-    return NotRequired[annotation]
+def _stored(field: FieldSpec) -> Any:
+    """Return a field's annotation, for a document with its encoding."""
+    kind = field.column.type
+    if isinstance(kind, JsonValue):
+        return Annotated[field.annotation, AfterValidator(partial(_encoded, kind))]
+    if isinstance(kind, sa.JSON):
+        return Annotated[field.annotation, AfterValidator(_document)]
+    return field.annotation
+
+
+def _encoded(kind: JsonValue, value: Any) -> EncodedJson | None:
+    if value is None:
+        return None
+    try:
+        return EncodedJson(kind.encode(value))
+    except DataValueError as error:
+        raise PydanticCustomError("json_document", "{reason}", {"reason": error.detail}) from None
+
+
+def _document(value: Any) -> Any:
+    """Return a document that SQLAlchemy itself encodes, if JSON can carry it."""
+    _encoded(_ANY_DOCUMENT, value)
+    return value
+
+
+_ANY_DOCUMENT = JsonValue()
 
 
 def _create_hint(field: FieldSpec) -> Any:
+    annotation = _stored(field)
     if field.generated is not None or field.info.server_default is not None:
-        return NotRequired[field.annotation]
+        return NotRequired[annotation]
     if field.default_factory is not None:
-        return NotRequired[
-            Annotated[field.annotation, Field(default_factory=field.default_factory)]
-        ]
+        return NotRequired[Annotated[annotation, Field(default_factory=field.default_factory)]]
     if field.default is not MISSING:
-        return NotRequired[Annotated[field.annotation, Field(default=field.default)]]
-    return Required[field.annotation]
+        return NotRequired[Annotated[annotation, Field(default=field.default)]]
+    return Required[annotation]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
@@ -17,6 +16,7 @@ from dataflow.errors import (
 from dataflow.nodes.function import node_type_of
 from dataflow.nodes.node import Node
 from dataflow.nodes.registry import Registry, find_node_type
+from dataflow.places import caller_place
 from dataflow.runtime.check import check_workflow
 from dataflow.runtime.order import find_hazards, serial_order
 from dataflow.runtime.description import read_type, unmark
@@ -26,6 +26,7 @@ from dataflow.runtime.references import (
     NodeHandle,
     Reference,
     copy_containers,
+    find_handles,
     find_references,
 )
 from dataflow.runtime.retry import Retry
@@ -82,10 +83,11 @@ class WorkflowBuilder:
             DuplicateNodeError: If the id is taken.
             ParameterError: If an input is unknown or has a wrong value.
         """
-        place = _place()
+        place = caller_place()
         found = self._type(node_type, place, node_id)
         step_id = self._id(found, node_id, place)
         given = self._inputs_of(inputs, place, step_id)
+        self._refuse_handles(found, given, f"{place}, node {step_id!r}")
         step = Step(step_id, found, MappingProxyType(given), place, **self._options(options, place, step_id))
         self._check_now(step)
         step = replace(step, inputs=MappingProxyType(_accepted(found, given)))
@@ -135,6 +137,17 @@ class WorkflowBuilder:
             )
         return {name: copy_containers(value) for name, value in inputs.items()}
 
+    def _refuse_handles(self, node_type: type[Node], given: Mapping[str, Any], at: str) -> None:
+        """Refuse handles as values: as a text, each would be the name of its step."""
+        for name, value in given.items():
+            for handle in find_handles(value):
+                raise ParameterError(
+                    problem=f"{node_type.node_type}: input {name!r} is node {str(handle)!r} "
+                    "itself, not one of its outputs.",
+                    advise=_reference_text(self._steps.get(handle), str(handle), name),
+                    at=at,
+                )
+
     @staticmethod
     def _options(options: StepOptions, place: str, step_id: str) -> dict[str, Any]:
         at = f"{place}, node {step_id!r}"
@@ -147,12 +160,15 @@ class WorkflowBuilder:
     def _check_now(self, step: Step) -> None:
         """Check what is known already; connections may still give the rest."""
         plain, connected = split_inputs(step.inputs)
-        problems = step.node_type.check_inputs(plain, connected)
+        at = f"{step.location}, node {step.id!r}"
+        try:
+            problems = step.node_type.check_inputs(plain, connected)
+        except DefinitionError as error:
+            error.at = at
+            raise
         if problems:
-            raise ParameterError(
-                problem=f"{step.node_type.node_type}: {'; '.join(problems)}",
-                at=f"{step.location}, node {step.id!r}",
-            )
+            problem = f"{step.node_type.node_type}: {'; '.join(problems)}"
+            raise ParameterError(problem=problem, at=at)
 
     def _note_reference(
         self, path: tuple[Any, ...], reference: Reference | InputReference, step: Step
@@ -178,7 +194,7 @@ class WorkflowBuilder:
             edge = Connection(str(source), str(output_or_target))
         else:
             edge = Connection(str(source), str(target), output_or_target, input or output_or_target)
-        self._connections.setdefault(edge, _place())
+        self._connections.setdefault(edge, caller_place())
         return self
 
     def connect(self, source: str, target: str) -> Self:
@@ -193,10 +209,10 @@ class WorkflowBuilder:
                 raise ParameterError(
                     problem=f"{text!r} is not 'node.name'.",
                     advise="for example connect('create_user.id', 'first_post.author_id')",
-                    at=_place(),
+                    at=caller_place(),
                 )
         edge = Connection(ends[0][0], ends[1][0], ends[0][2], ends[1][2])
-        self._connections.setdefault(edge, _place())
+        self._connections.setdefault(edge, caller_place())
         return self
 
     def add_input(
@@ -205,11 +221,11 @@ class WorkflowBuilder:
         """Declare a parameter of the workflow and return a reference to it."""
         if name in self._inputs:
             raise DuplicateNodeError(
-                kind="workflow input", name=name, first="an earlier add_input", at=_place()
+                kind="workflow input", name=name, first="an earlier add_input", at=caller_place()
             )
         declared = WorkflowInput(name, annotation, default)
         if not declared.required:
-            declared.check(default, _place())
+            declared.check(default, caller_place())
         self._inputs[name] = declared
         return InputReference(name)
 
@@ -274,6 +290,17 @@ class WorkflowBuilder:
             raise
 
 
+def _reference_text(source: Step | None, step_id: str, wanted: str) -> str:
+    """Return which reference to write instead of a handle."""
+    outputs = source and source.node_type.outputs_with(source.inputs)
+    if not outputs:
+        return f'write {step_id}["<output>"]'
+    likely = next((name for name in (wanted, "id") if name in outputs), next(iter(outputs)))
+    line = f'write {step_id}["{likely}"]'
+    shown = ", ".join(map(repr, list(outputs)[:12])) + (", …" if len(outputs) > 12 else "")
+    return line if len(outputs) == 1 else f"{line}; its outputs are {shown}"
+
+
 def _accepted(node_type: type[Node], inputs: Mapping[str, Any]) -> dict[str, Any]:
     """Return inputs with the plain ones in their declared types."""
     plain, _ = split_inputs(inputs)
@@ -284,11 +311,3 @@ def split_inputs(inputs: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Return the inputs without references, and the names of the others."""
     connected = [name for name, value in inputs.items() if any(find_references(value))]
     return {name: value for name, value in inputs.items() if name not in connected}, connected
-
-
-def _place() -> str:
-    """Return `file:line` of the caller outside this package."""
-    frame = sys._getframe(1)  # noqa: SLF001 - the documented way to a caller's frame
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("dataflow."):
-        frame = frame.f_back
-    return f"{frame.f_code.co_filename}:{frame.f_lineno}"

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from types import TracebackType
 from typing import Any, Self, TypedDict, Unpack
 
 from dataflow.errors import ParameterError, WorkflowFailedError, did_you_mean
 from dataflow.identifiers import uuid7
+from dataflow.places import awaiting_place, caller_place
 from dataflow.portal import sync_call
 from dataflow.runtime.builder import WorkflowBuilder
 from dataflow.runtime.events import RunFinished, RunStarted
@@ -50,8 +51,12 @@ class LocalRuntime:
 
     def __init__(self, max_concurrency: int | None = None) -> None:
         """Prepare; opens nothing."""
-        if max_concurrency is not None and max_concurrency < 1:
-            raise ParameterError(problem="max_concurrency must be at least 1.")
+        if max_concurrency is not None and not _is_count(max_concurrency):
+            raise ParameterError(
+                problem="max_concurrency must be a whole number from 1, or None, "
+                f"not {max_concurrency!r}.",
+                at=caller_place(),
+            )
         self._limit = max_concurrency
         self._turnstiles: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Turnstile] = (
             weakref.WeakKeyDictionary()
@@ -62,6 +67,7 @@ class LocalRuntime:
         self, workflow: Workflow | WorkflowBuilder, **options: Unpack[RunOptions]
     ) -> tuple[Results, str]:
         """Run a workflow and wait; see `execute_async`."""
+        _check_workflow(workflow, caller_place)
         return sync_call(
             "LocalRuntime.execute", "execute_async", self.execute_async, workflow, **options
         )
@@ -85,6 +91,7 @@ class LocalRuntime:
             WorkflowFailedError: If a node failed, with the results of the others.
             ParameterError: If parameters or inputs are unknown, missing or wrong.
         """
+        _check_workflow(workflow, awaiting_place)
         for name in options:
             if name not in RunOptions.__annotations__:
                 raise ParameterError(
@@ -147,6 +154,19 @@ AsyncLocalRuntime = LocalRuntime
 """The same runtime; a name for programs that only use `execute_async`."""
 
 
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _check_workflow(workflow: object, place: Callable[[], str | None]) -> None:
+    if not isinstance(workflow, Workflow | WorkflowBuilder):
+        raise ParameterError(
+            problem=f"execute() takes a Workflow or a WorkflowBuilder, not {workflow!r}.",
+            advise="execute(builder.build()) or execute(builder)",
+            at=place(),
+        )
+
+
 async def _execute(run: Run, *, transaction: bool) -> None:
     async with _transaction_of(run.plan) if transaction else nullcontext():
         await run.execute()
@@ -156,6 +176,7 @@ async def _execute(run: Run, *, transaction: bool) -> None:
                 run_id=run.run_id,
                 results=run.results(),
                 failures=run.failures,
+                places=run.plan.places(run.failures),
             )
             raise failed from next(iter(run.failures.values()))
 

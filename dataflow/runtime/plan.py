@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -81,6 +81,10 @@ class Plan(NamedTuple):
     roots: tuple[int, ...]
     waits: tuple[int, ...]
     databases: tuple[Any, ...]
+
+    def places(self, ids: Collection[str]) -> dict[str, str]:
+        """Return `{step id: "file:line"}` where steps were added."""
+        return {step.id: step.step.location for step in self.steps if step.id in ids}
 
 
 def _call_of(node_type: type[Node]) -> tuple[Callable[..., Any], bool]:

@@ -6,11 +6,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from dataflow.errors import ParameterError
+from dataflow.places import caller_place
+
 __all__ = [
     "InputReference",
     "NodeHandle",
     "Reference",
     "copy_containers",
+    "find_handles",
     "find_references",
     "replace_references",
 ]
@@ -18,19 +22,49 @@ __all__ = [
 Path = tuple[Any, ...]
 
 
+class _Late:
+    """A value that exists only when the workflow runs, so that no text can hold it."""
+
+    __slots__ = ()
+
+    def written(self) -> str:
+        """Return the reference as it stands in code."""
+        raise NotImplementedError
+
+    def __str__(self) -> str:
+        raise ParameterError(
+            problem=f"{self.written()} cannot be made a text: "
+            "it has a value only when the workflow runs.",
+            advise="give the reference itself as an input; a text with it is made in a node, "
+            "such as a function with @node",
+            at=caller_place(),
+        )
+
+    def __format__(self, spec: str) -> str:
+        return str(self)
+
+
 @dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(_Late):
     """An output of a step: `user["id"]`."""
 
     step: str
     output: str
 
+    def written(self) -> str:
+        """Return the reference as it stands in code."""
+        return f"{self.step}[{self.output!r}]"
+
 
 @dataclass(frozen=True, slots=True)
-class InputReference:
+class InputReference(_Late):
     """A parameter of the workflow: `wf.input("percent")`."""
 
     name: str
+
+    def written(self) -> str:
+        """Return the reference as it stands in code."""
+        return f"input({self.name!r})"
 
 
 class NodeHandle(str):
@@ -66,6 +100,18 @@ def find_references(value: Any, path: Path = ()) -> Iterator[Found]:
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
             yield from find_references(item, (*path, index))
+
+
+def find_handles(value: Any) -> Iterator[NodeHandle]:
+    """Yield every handle in a value, in dicts, lists and tuples."""
+    if isinstance(value, NodeHandle):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from find_handles(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from find_handles(item)
 
 
 def copy_containers(value: Any) -> Any:

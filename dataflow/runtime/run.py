@@ -319,7 +319,8 @@ def _is_cancelled(error: BaseException) -> bool:
 def _named(step: PlannedStep, output: Any) -> dict[str, Any]:
     """Return an output as a dict: a mapping as it is, other values as `result`."""
     if isinstance(output, Mapping):
-        if not all(isinstance(name, str) for name in output):
-            raise NodeOutputError(node=step.id, got="a dict with other keys", at=step.step.location)
+        for name in output:
+            if not isinstance(name, str):
+                raise NodeOutputError(node=step.id, key=name, at=step.step.location)
         return dict(output)
     return {"result": output}

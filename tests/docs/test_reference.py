@@ -30,7 +30,7 @@ REFERENCE = DOCS / "reference"
 NODES = ("Create", "Read", "Update", "Delete", "List", "BulkCreate", "BulkUpdate", "BulkDelete",
          "BulkUpsert")  # fmt: skip
 TYPES = {
-    "Annotated": Annotated, "Decimal": Decimal, "Field": Field, "Literal": Literal,
+    "Annotated": Annotated, "Any": Any, "Decimal": Decimal, "Field": Field, "Literal": Literal,
     "UUID": uuid.UUID, "date": dt.date, "datetime": dt.datetime, "time": dt.time,
     "timedelta": dt.timedelta,
 }  # fmt: skip

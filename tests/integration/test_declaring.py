@@ -206,7 +206,7 @@ def test_the_same_name_twice_is_refused_with_both_places(memory: DataFlow):
     assert second.startswith(f"{__file__}:")
     assert int(second.rpartition(":")[2]) > int(first.rpartition(":")[2])
     assert str(caught.value) == (
-        f"model 'User' (model 'User') is defined twice: at {first} and at {second}.\n"
+        f"model 'User' is defined twice: at {first} and at {second}.\n"
         "  help: rename one of them, or give each its own DataFlow object\n"
         "  code: DF106"
     )
@@ -225,8 +225,9 @@ def test_the_same_table_twice_is_refused(memory: DataFlow, table: str):
         class Member:
             id: int
 
-    assert caught.value.problem_text().startswith(
-        f"model 'Member' (table {table!r}) is defined twice: at "
+    assert caught.value.problem_text() == (
+        f"model 'Member' at {caught.value.second} has the table {table!r}, "
+        f"which the model at {caught.value.first} has already."
     )
     assert memory.list_models() == ["User"]
 

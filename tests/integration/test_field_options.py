@@ -1,8 +1,10 @@
 """What `Field(...)` and the options of a model do to the database."""
 
+import datetime as dt
 import logging
 import uuid
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Annotated, Any
 
 import annotated_types
@@ -10,7 +12,7 @@ import pydantic
 import pytest
 
 from dataflow import DataFlow, Field
-from dataflow.errors import RecordValidationError, UniqueViolationError
+from dataflow.errors import AnnotationError, RecordValidationError, UniqueViolationError
 
 RunNode = Callable[[str, dict[str, Any]], dict[str, Any]]
 
@@ -336,3 +338,73 @@ def test_ids_may_be_uuids_that_a_factory_makes(db: DataFlow):
         id: uuid.UUID = Field(default_factory=lambda: uuid.UUID(int=9))
 
     assert db.create("Job", {}) == {"id": uuid.UUID(int=9)}
+
+
+BOUNDS: list[tuple[type, str, Any]] = [
+    (int, "ge", "a"),
+    (int, "le", "5"),
+    (int, "lt", 1.5),
+    (int, "gt", float("nan")),
+    (float, "ge", "a"),
+    (Decimal, "ge", "a"),
+    (str, "ge", 1),
+    (dt.date, "le", 1),
+    (dt.datetime, "gt", dt.date(2020, 1, 1)),
+    (dt.timedelta, "ge", 1),
+    (dt.time, "ge", "01:00"),
+    (dict, "ge", 1),
+    (list, "ge", 1),
+    (bool, "ge", "a"),
+    (uuid.UUID, "ge", 1),
+    (int, "max_length", 5),
+    (int, "pattern", "a"),
+    (str, "max_digits", 5),
+]
+
+
+@pytest.mark.parametrize(("kind", "option", "bound"), BOUNDS)
+def test_a_bound_that_does_not_fit_the_type_is_refused_at_the_decorators_line(
+    memory: DataFlow, kind: type, option: str, bound: Any
+):
+    class Thing:
+        x: kind = Field(**{option: bound})  # type: ignore[misc,valid-type]  # built from data
+
+    with pytest.raises(AnnotationError) as caught:
+        memory.model(Thing)
+
+    assert caught.value.problem_text() == (
+        f"field 'x' of model 'Thing': Field({option}={bound!r}) does not fit {kind.__name__}."
+    )
+    assert (caught.value.at or "").startswith(f"{__file__}:")
+
+
+@pytest.mark.parametrize(
+    ("kind", "bound", "low", "fits"),
+    [
+        (int, 2.0, 1, 2),
+        (float, Decimal(2), 1.0, 2.0),
+        (Decimal, 2, Decimal(1), Decimal(2)),
+        (Decimal, 1.5, Decimal(1), Decimal(2)),
+        (str, "b", "a", "b"),
+        (dt.date, dt.date(2020, 1, 2), dt.date(2020, 1, 1), dt.date(2020, 1, 2)),
+        (dt.date, "2020-01-02", dt.date(2020, 1, 1), dt.date(2020, 1, 2)),
+        (dt.time, dt.time(2), dt.time(1), dt.time(2)),
+        (dt.timedelta, dt.timedelta(2), dt.timedelta(1), dt.timedelta(2)),
+        (
+            dt.datetime,
+            dt.datetime(2020, 1, 2),
+            dt.datetime(2020, 1, 1, tzinfo=dt.UTC),
+            dt.datetime(2020, 1, 2, tzinfo=dt.UTC),
+        ),
+    ],
+)
+def test_a_bound_of_the_fields_type_holds(
+    memory: DataFlow, kind: Any, bound: Any, low: Any, fits: Any
+):
+    @memory.model(timestamps=False)
+    class Thing:
+        x: kind = Field(ge=bound)
+
+    assert memory.create("Thing", {"x": fits}) == {"id": 1, "x": fits}
+    with pytest.raises(RecordValidationError):
+        memory.create("Thing", {"x": low})

@@ -5,9 +5,11 @@ import uuid
 from typing import Any
 
 import pytest
+from typing_extensions import TypedDict
 
 from dataflow import DataFlow, Field
 from dataflow.errors import (
+    AnnotationError,
     ForeignKeyViolationError,
     ParameterError,
     RecordValidationError,
@@ -109,6 +111,41 @@ def test_a_uuid_key_may_be_given(db: DataFlow):
     key = uuid.UUID(int=7)
 
     assert db.create("Event", {"id": key}) == {"id": key}
+
+
+class Place(TypedDict):
+    row: int
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [(dict, "dict"), (list[int], "list"), (set[str], "set"), (Place, "Place"), (Any, "Any")],
+)
+def test_a_json_document_is_refused_as_a_key(memory: DataFlow, kind: Any, name: str):
+    with pytest.raises(AnnotationError) as caught:
+
+        @memory.model
+        class Note:
+            id: kind
+
+    assert str(caught.value) == (
+        f"field 'id' of model 'Note': a key cannot be {name}, which is stored as JSON.\n"
+        f"  at: {caught.value.at}\n"
+        "  help: take an int, str or UUID as key, and keep the document in another field\n"
+        "  code: DF105"
+    )
+    assert (caught.value.at or "").startswith(f"{__file__}:")
+
+
+def test_a_json_document_is_refused_as_a_part_of_a_key(memory: DataFlow):
+    with pytest.raises(AnnotationError) as caught:
+
+        @memory.model
+        class Note:
+            number: int = Field(primary_key=True)
+            place: dict = Field(primary_key=True)
+
+    assert caught.value.field == "place"
 
 
 def test_a_key_has_any_name(db: DataFlow):

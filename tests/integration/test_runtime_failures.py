@@ -2,6 +2,7 @@
 
 import asyncio
 import pickle
+import sys
 import threading
 from typing import Any
 
@@ -54,6 +55,7 @@ def failure_of(builder: WorkflowBuilder, **options: Any) -> WorkflowFailedError:
 class TestFailing:
     def test_a_failing_leaf_raises_with_all_it_knows(self, builder: WorkflowBuilder):
         one = builder.add_node("keep", "one", {"value": "m"})
+        line = sys._getframe().f_lineno + 1
         builder.add_node("fail", "two", {"message": one["value"]})
 
         error = failure_of(builder)
@@ -68,8 +70,32 @@ class TestFailing:
         assert str(error) == (
             f"workflow 'failing', run {error.run_id}: 1 failed.\n"
             "  node 'two': ValueError: m\n"
+            f"    at: {__file__}:{line}\n"
             "  code: DF303"
         )
+
+    def test_a_failure_of_our_own_is_told_with_its_place_and_its_advice(
+        self, builder: WorkflowBuilder, memory
+    ):
+        @memory.model
+        class User:
+            name: str
+
+        builder.add_node("UserCreateNode", "one", {"id": 1, "name": "Ada"})
+        line = sys._getframe().f_lineno + 1
+        builder.add_node("UserCreateNode", "two", {"id": 1, "name": "Eve"})
+
+        error = failure_of(builder)
+
+        assert str(error) == (
+            f"workflow 'failing', run {error.run_id}: 1 failed.\n"
+            "  node 'two': UniqueViolationError: a record of 'users' with the same id exists "
+            "already.\n"
+            f"    at: {__file__}:{line}\n"
+            "    code: DF202\n"
+            "  code: DF303"
+        )
+        assert error.places == {"two": f"{__file__}:{line}"}
 
     def test_what_depends_on_a_failed_node_is_not_run(self, builder: WorkflowBuilder):
         one = builder.add_node("fail", "one")

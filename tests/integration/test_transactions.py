@@ -15,6 +15,7 @@ from dataflow.errors import (
     DatabaseError,
     LoopError,
     ParameterError,
+    TransactionAbortedError,
     UniqueViolationError,
 )
 
@@ -145,6 +146,82 @@ def test_a_caught_error_has_the_same_end_on_every_database(tmp_path: Any, postgr
     assert ends[0] == ends[1]
 
 
+REFUSED = (
+    "the statement was not sent, because an earlier one in the transaction failed: "
+    "a record of 'notes' with the same id exists already.\n"
+    "  help: let the first error leave the block, or wrap what may fail in "
+    "`with db.transaction(savepoint=True):`\n"
+    "  code: DF213"
+)
+
+
+def test_after_a_refused_statement_the_next_one_is_not_sent_and_names_the_first(notes: DataFlow):
+    with pytest.raises(TransactionAbortedError) as caught, notes.transaction():
+        notes.create("Note", {"id": 1, "text": "a"})
+        with pytest.raises(UniqueViolationError) as first:
+            notes.create("Note", {"id": 1, "text": "b"})
+        with pytest.raises(TransactionAbortedError):
+            notes.count("Note")
+        notes.create("Note", {"id": 2, "text": "c"})
+
+    assert str(caught.value) == REFUSED
+    assert caught.value.__cause__ is first.value
+    assert texts(notes) == ""
+
+
+def test_after_a_refused_statement_no_savepoint_is_set(notes: DataFlow):
+    with pytest.raises(TransactionAbortedError) as caught, notes.transaction():
+        notes.create("Note", {"id": 1, "text": "a"})
+        with pytest.raises(UniqueViolationError) as first:
+            notes.create("Note", {"id": 1, "text": "b"})
+        with notes.transaction(savepoint=True):
+            pytest.fail("the block was entered")
+
+    assert str(caught.value) == REFUSED
+    assert caught.value.__cause__ is first.value
+
+
+def test_after_a_refused_statement_in_a_savepoint_only_the_savepoint_is_over(notes: DataFlow):
+    with notes.transaction():
+        notes.create("Note", {"id": 1, "text": "a"})
+        with pytest.raises(TransactionAbortedError) as caught, notes.transaction(savepoint=True):
+            with pytest.raises(UniqueViolationError):
+                notes.create("Note", {"id": 1, "text": "b"})
+            notes.create("Note", {"id": 2, "text": "c"})
+        notes.create("Note", {"id": 3, "text": "d"})
+
+    assert str(caught.value) == REFUSED
+    assert texts(notes) == "ad"
+
+
+def test_a_failed_transaction_refuses_rows_that_are_collected_as_a_whole(notes: DataFlow):
+    with pytest.raises(TransactionAbortedError) as caught, notes.transaction():
+        notes.create("Note", {"id": 1, "text": "a"})
+        with pytest.raises(UniqueViolationError):
+            notes.create("Note", {"id": 1, "text": "b"})
+        notes.bulk_create("Note", [{"text": "c"}, {"text": "d"}], on_error="collect")
+
+    assert str(caught.value) == REFUSED
+
+
+def test_the_end_of_a_failed_transaction_names_the_first_failure(notes: DataFlow):
+    with pytest.raises(TransactionAbortedError) as caught, notes.transaction():
+        notes.create("Note", {"id": 1, "text": "a"})
+        with pytest.raises(UniqueViolationError) as first:
+            notes.create("Note", {"id": 1, "text": "b"})
+        with pytest.raises(TransactionAbortedError):
+            notes.count("Note")
+
+    assert str(caught.value) == (
+        "the transaction was rolled back, because a statement in it failed: "
+        "a record of 'notes' with the same id exists already.\n"
+        "  help: let the first error leave the block, or wrap what may fail in "
+        "`with db.transaction(savepoint=True):`\n"
+        "  code: DF213"
+    )
+    assert caught.value.__cause__ is first.value
+
+
 def test_a_read_only_block_refuses_writes(notes: DataFlow):
     notes.create("Note", {"text": "a"})
 
@@ -265,7 +342,8 @@ def test_a_sync_verb_inside_an_async_transaction_is_refused_and_says_how(url: st
     assert asyncio.run(use()) == (
         "a transaction was opened on one event loop and used on another.\n"
         "  help: inside `async with db.transaction()` await db.aio methods; inside `with "
-        "db.transaction()` call db methods\n"
+        "db.transaction()` call db methods; where a bulk call reads a generator, make it an async "
+        "generator, or read the data into a list first\n"
         "  code: DF115"
     )
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from typing_extensions import TypedDict
 
 from dataflow import DataFlow, Field
-from dataflow.errors import DataValueError, RecordValidationError
+from dataflow.errors import RecordValidationError
 
 PLUS_TWO = dt.timezone(dt.timedelta(hours=2))
 
@@ -350,7 +350,7 @@ def test_large_whole_numbers_in_a_document_are_exact(db: DataFlow):
 def test_a_document_key_that_is_no_text_is_not_rewritten(db: DataFlow, key: Any):
     declare(db, dict)
 
-    with pytest.raises((RecordValidationError, DataValueError)):
+    with pytest.raises(RecordValidationError):
         db.create("Thing", {"value": {key: "x"}})
 
     assert db.count("Thing") == 0

@@ -150,8 +150,9 @@ def test_a_document_that_is_no_json_is_refused(db: DataFlow, value: Any):
     }
     collected = db.bulk_create("Thing", [{"value": value}, {"value": {}}], on_error="collect")
 
-    assert codes == {"DF210"}
-    assert (collected["inserted"], [item["index"] for item in collected["rejected"]]) == (1, [0])
+    rejected = [(item["index"], item["field"]) for item in collected["rejected"]]
+    assert codes == {"DF201"}
+    assert (collected["inserted"], rejected) == (1, [(0, "value")])
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ FACTS = {
     "known": ("UserCreateNode", "age"),
     "results": Results({"a": {"x": 1}}, {"a": "completed"}),
     "failures": {"b": ValueError("no")},
+    "places": {"b": "app.py:3"},
     "timeout_s": 1.5,
     "waited_s": 0.5,
     "extra": "web",
@@ -136,6 +137,7 @@ def test_a_failed_workflow_survives_pickling_with_all_it_knows():
         run_id="r",
         results=Results({"a": {"x": 1}}, {"a": "completed", "b": "failed"}),
         failures={"b": UnknownNodeError(name="x", known=("y",))},
+        places={"b": "app.py:3"},
     )
 
     again = pickle.loads(pickle.dumps(error))
@@ -148,13 +150,32 @@ def test_a_failed_workflow_survives_pickling_with_all_it_knows():
 
 def test_a_failed_workflow_tells_each_failure():
     error = WorkflowFailedError(
-        workflow="w", run_id="r", results={}, failures={"a": ValueError("one"), "b": KeyError("k")}
+        workflow="w",
+        run_id="r",
+        results={},
+        failures={
+            "a": ValueError("one\ntwo"),
+            "b": KeyError("k"),
+            "c": UnknownNodeError(name="x", known=("xy",)),
+            "d": ParameterError(problem="no", at="app.py:9, node 'd'"),
+        },
+        places={"a": "app.py:1", "b": "app.py:2", "c": "app.py:3", "d": "app.py:4"},
     )
 
     assert str(error) == (
-        "workflow 'w', run r: 2 failed.\n"
+        "workflow 'w', run r: 4 failed.\n"
         "  node 'a': ValueError: one\n"
+        "    two\n"
+        "    at: app.py:1\n"
         "  node 'b': KeyError: 'k'\n"
+        "    at: app.py:2\n"
+        "  node 'c': UnknownNodeError: there is no node type 'x'.\n"
+        "    at: app.py:3\n"
+        "    help: did you mean 'xy'?\n"
+        "    code: DF101\n"
+        "  node 'd': ParameterError: no\n"
+        "    at: app.py:9, node 'd'\n"
+        "    code: DF103\n"
         "  code: DF303"
     )
 
@@ -170,6 +191,20 @@ def test_wrong_values_are_shown_up_to_five_and_cut_when_long():
         "  … and 2 more",
         "  code: DF201",
     ]
+
+
+def test_a_value_too_deep_to_be_shown_is_named_by_its_type():
+    value: list = []
+    for _ in range(100_000):
+        value = [value]
+
+    error = RecordValidationError(model="User", problems=((None, "tags", "too deep", value),))
+
+    assert str(error) == (
+        "values do not fit model 'User':\n"
+        "  tags: too deep (got a deeply nested list)\n"
+        "  code: DF201"
+    )
 
 
 def test_a_problem_with_braces_is_shown_as_it_is():

@@ -78,12 +78,15 @@ def test_a_sync_call_on_the_portals_own_thread_is_refused(own: Portal):
     async def inner() -> None:
         own.call(answer())
 
+    line = inner.__code__.co_firstlineno + 1
     with pytest.raises(LoopError) as caught:
         own.call(inner())
 
     assert str(caught.value) == (
-        "a sync call inside a coroutine that runs on DataFlow's own loop.\n"
-        "  help: await the same method of db.aio instead\n"
+        "a sync call on DataFlow's own event loop, which would wait for itself.\n"
+        f"  at: {__file__}:{line}\n"
+        "  help: in a coroutine, await the same method of db.aio; where a bulk call reads a "
+        "generator, make it an async generator that does so, or read the data into a list first\n"
         "  code: DF115"
     )
 
@@ -128,6 +131,16 @@ class TestWarning:
             ("db.read blocks the running event loop; await db.aio.read instead", __file__),
             ("db.list blocks the running event loop; await db.aio.list instead", __file__),
         ]
+
+    def test_on_the_portals_own_loop_the_error_that_follows_is_enough(self, own: Portal):
+        async def main() -> None:
+            own.warn_in_running_loop("db.read", "db.aio.read")
+
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.simplefilter("always")
+            own.call(main())
+
+        assert seen == []
 
     def test_without_a_running_loop_nothing_is_warned_of(self, own: Portal):
         with warnings.catch_warnings(record=True) as seen:

@@ -14,6 +14,7 @@ from sqlalchemy.dialects.sqlite import aiosqlite
 
 from dataflow.errors import DataValueError
 from dataflow.models.columntypes import (
+    EncodedJson,
     EnumValue,
     ExactDecimal,
     JsonValue,
@@ -173,3 +174,7 @@ def test_a_document_that_contains_itself_is_refused():
 
     with pytest.raises(DataValueError):
         to_driver(JsonValue(dict), value)
+
+
+def test_a_document_that_was_encoded_is_taken_as_it_is():
+    assert to_driver(JsonValue(dict), EncodedJson('{"a":1}')) == '{"a":1}'

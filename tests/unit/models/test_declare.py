@@ -1,5 +1,8 @@
 """The table and the specification that a class becomes."""
 
+import dataclasses
+import sys
+import typing
 from typing import Any
 
 import pytest
@@ -149,3 +152,47 @@ def test_a_foreign_key_that_is_no_key_is_refused(memory: DataFlow):
                 user_id: int = Field(foreign_key=key)
 
         assert caught.value.problem_text() == f"field 'user_id' of model 'Post': {problem}"
+
+
+class Old(typing.TypedDict):
+    sides: int
+
+
+@dataclasses.dataclass
+class Holder:
+    shape: Old
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="typing.TypedDict can be read there")
+@pytest.mark.parametrize("kind", [Old, list[Old], dict[str, Old], Old | None, Holder], ids=str)
+def test_the_typed_dict_of_an_old_python_is_refused_with_the_one_to_import(
+    memory: DataFlow, kind: Any
+):
+    with pytest.raises(AnnotationError) as caught:
+
+        @memory.model
+        class Thing:
+            shape: kind
+
+    assert str(caught.value) == (
+        "field 'shape' of model 'Thing': typing.TypedDict cannot be read before Python 3.12.\n"
+        f"  at: {caught.value.at}\n"
+        "  help: import TypedDict from typing_extensions on Python < 3.12\n"
+        "  code: DF105"
+    )
+
+
+def test_another_type_inside_a_document_that_cannot_be_read_is_named(memory: DataFlow):
+    class Odd:
+        pass
+
+    with pytest.raises(AnnotationError) as caught:
+
+        @memory.model
+        class Thing:
+            shape: list[Odd]
+
+    assert caught.value.problem_text() == (
+        "field 'shape' of model 'Thing': list cannot be stored as JSON: "
+        f"Unable to generate pydantic-core schema for {Odd!r}."
+    )

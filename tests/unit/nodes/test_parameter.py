@@ -1,11 +1,14 @@
 """Parameters: types as people write them, and whether one fits another."""
 
+import sys
+import typing
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import pytest
 
-from dataflow import NodeParameter
+from dataflow import DataFlow, NodeParameter, WorkflowBuilder
+from dataflow.errors import ParameterError
 from dataflow.nodes.parameter import REQUIRED, is_compatible, type_text
 
 
@@ -69,3 +72,26 @@ def test_a_type_that_pydantic_does_not_know_accepts_its_instances():
     own = Own()
 
     assert NodeParameter("x", Own).adapter.validate_python(own) is own
+
+
+class Old(typing.TypedDict):
+    sides: int
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="typing.TypedDict can be read there")
+def test_the_typed_dict_of_an_old_python_is_refused_with_the_one_to_import(memory: DataFlow):
+    @memory.node
+    def draw(shape: Old) -> int:
+        return shape["sides"]
+
+    builder = WorkflowBuilder(db=memory)
+    line = sys._getframe().f_lineno + 2
+    with pytest.raises(ParameterError) as caught:
+        builder.add_node(draw, "draw", {"shape": {"sides": 3}})
+
+    assert str(caught.value) == (
+        "input 'shape': typing.TypedDict cannot be read before Python 3.12.\n"
+        f"  at: {__file__}:{line}, node 'draw'\n"
+        "  help: import TypedDict from typing_extensions on Python < 3.12\n"
+        "  code: DF103"
+    )

@@ -1,6 +1,7 @@
 """What `WorkflowBuilder` takes, and what it refuses at once."""
 
 import sys
+from typing import Any
 
 import pytest
 
@@ -216,6 +217,72 @@ class TestNodes:
         with pytest.raises(UnknownNodeError):
             WorkflowBuilder(db=other).add_node("UserListNode", "users")
         other.close()
+
+
+class TestHandlesAsValues:
+    def test_a_handle_as_a_value_is_refused_with_the_reference_to_write(
+        self, builder: WorkflowBuilder
+    ):
+        user = builder.add_node("UserCreateNode", "create_user", {"name": "Ada"})
+        place = place_below(2)
+        with pytest.raises(ParameterError) as caught:
+            builder.add_node("PostCreateNode", "post", {"title": "Hello", "author_id": user})
+
+        assert str(caught.value) == (
+            "PostCreateNode: input 'author_id' is node 'create_user' itself, "
+            "not one of its outputs.\n"
+            f"  at: {place}, node 'post'\n"
+            "  help: write create_user[\"id\"]; its outputs are 'id', 'name', 'age', "
+            "'created_at', 'updated_at'\n"
+            "  code: DF103"
+        )
+
+    @pytest.mark.parametrize("wrap", [lambda v: [v], lambda v: {"$in": (1, v)}])
+    def test_a_handle_inside_a_value_is_refused(self, builder: WorkflowBuilder, wrap: Any):
+        user = builder.add_node("UserCreateNode", "user", {"name": "Ada"})
+
+        with pytest.raises(ParameterError) as caught:
+            builder.add_node("PostListNode", "posts", {"filter": {"author_id": wrap(user)}})
+
+        assert caught.value.problem.endswith(
+            "input 'filter' is node 'user' itself, not one of its outputs."
+        )
+
+    def test_the_output_of_the_inputs_name_is_proposed_first(self, builder: WorkflowBuilder):
+        user = builder.add_node("UserCreateNode", "user", {"name": "Ada"})
+
+        with pytest.raises(ParameterError) as caught:
+            builder.add_node("UserCreateNode", "twin", {"name": user})
+
+        assert (caught.value.advice() or "").startswith('write user["name"]; its outputs are ')
+
+    def test_of_a_node_with_one_output_that_is_proposed(self, builder: WorkflowBuilder):
+        price = builder.add_node("discount", "price", {"total": 5})
+
+        with pytest.raises(ParameterError) as caught:
+            builder.add_node("discount", "again", {"total": price})
+
+        assert caught.value.advice() == 'write price["result"]'
+
+    def test_of_a_node_whose_outputs_only_a_run_tells_none_is_proposed(
+        self, builder: WorkflowBuilder
+    ):
+        class Free(Node):
+            async def run(self) -> dict[str, Any]:
+                return {}
+
+        free = builder.add_node(Free, "free")
+
+        with pytest.raises(ParameterError) as caught:
+            builder.add_node("discount", "price", {"total": free})
+
+        assert caught.value.advice() == 'write free["<output>"]'
+
+    def test_the_name_of_a_node_may_be_a_value_as_text(self, builder: WorkflowBuilder):
+        user = builder.add_node("UserCreateNode", "user", {"name": "Ada"})
+        builder.add_node("UserCreateNode", "twin", {"name": str(user)})
+
+        assert builder.build().steps["twin"].inputs == {"name": "user"}
 
 
 class TestInputs:

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -59,6 +60,32 @@ class TestReferences:
         one = Reference("a", "id")
 
         assert replace_references({"k": (one, [one])}, {one: 1}) == {"k": (1, [1])}
+
+
+    @pytest.mark.parametrize(
+        ("reference", "shown"),
+        [
+            (Reference("user", "id"), "user['id']"),
+            (InputReference("percent"), "input('percent')"),
+        ],
+    )
+    @pytest.mark.parametrize("write", ["{}".format, str, "%s".__mod__, lambda r: f"{r:>9}"])
+    def test_a_reference_is_no_text(self, reference: object, shown: str, write: Any):
+        with pytest.raises(ParameterError) as caught:
+            write(reference)
+
+        assert str(caught.value) == (
+            f"{shown} cannot be made a text: it has a value only when the workflow runs.\n"
+            f"  at: {caught.value.at}\n"
+            "  help: give the reference itself as an input; a text with it is made in a node, "
+            "such as a function with @node\n"
+            "  code: DF103"
+        )
+        assert (caught.value.at or "").startswith(f"{__file__}:")
+
+    def test_a_reference_is_shown_by_its_repr(self):
+        assert repr(Reference("user", "id")) == "Reference(step='user', output='id')"
+        assert f"{InputReference('x')!r}" == "InputReference(name='x')"
 
 
 class TestResults:
