@@ -8,7 +8,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
 
-from dataflow.query.processors import bind_processor, result_processor
+from dataflow.query.processors import (
+    INLINE_NAMES,
+    bind_processor,
+    inline_source,
+    result_processor,
+)
 
 __all__ = ["Prepared", "RowReader", "prepare"]
 
@@ -34,7 +39,8 @@ class RowReader:
             value = f"row[{number}]"
             if convert is not None:
                 converts[f"c{number}"] = convert
-                value = f"None if {value} is None else c{number}({value})"
+                source = inline_source(convert, value, f"c{number}")
+                value = f"None if {value} is None else {source}"
             items.append(f"{name!r}: {value}")
         record = "{" + ", ".join(items) + "}"
         self.one: Callable[[Any], dict[str, Any]] = _function(f"lambda row: {record}", converts)
@@ -44,7 +50,7 @@ class RowReader:
 
 
 def _function(source: str, names: dict[str, Convert]) -> Any:
-    return eval(source, {"__builtins__": {}, **names})  # noqa: S307 - written above, from identifiers
+    return eval(source, {"__builtins__": {}, **INLINE_NAMES, **names})  # noqa: S307 - written above, from identifiers
 
 
 class Prepared:
