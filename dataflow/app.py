@@ -26,6 +26,7 @@ from dataflow.models.hints import hints_of
 from dataflow.models.naming import NAMING, class_name
 from dataflow.models.reflect import model_for_table
 from dataflow.models.spec import ModelSpec
+from dataflow.nodes.aggregate import aggregate_node
 from dataflow.nodes.function import NodeDecorator
 from dataflow.nodes.model_nodes import nodes_for_model
 from dataflow.nodes.node import Node
@@ -95,6 +96,9 @@ class DataFlow(Verbs):
         self._stores: dict[str, Store] = {}
         self._pending: dict[str, ModelSpec] = {}
         self._pending_lock = threading.Lock()
+        me: weakref.ref[DataFlow] = weakref.ref(self)
+        aggregate = aggregate_node(lambda name: _store_of(me, name), self.database)
+        self.nodes.add(aggregate, "dataflow")
         self.database.before_transaction = self._prepare_schema
         super().__init__(AsyncFace(self._store_of, self.database, self._prepare_schema))
         self.aio: AsyncFace

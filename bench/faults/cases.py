@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 
-from bench.faults import cancel, contention, inputs, load, loops, nested
+from bench.faults import cancel, contention, inputs, load, loops, nested, queries
 from bench.faults.case import Case, Verdict
 from bench.fresh import ROOT
 
@@ -18,6 +18,7 @@ CASES: tuple[Case, ...] = (
     *cancel.CASES,
     *contention.CASES,
     *inputs.CASES,
+    *queries.CASES,
 )
 
 

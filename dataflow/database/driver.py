@@ -78,6 +78,12 @@ class Driver(ABC):
     serial_writes: ClassVar[bool] = False
     """Whether one writer at a time is all the database can do."""
 
+    estimates: ClassVar[bool] = False
+    """Whether the planner can tell about how many records a query returns."""
+
+    explain_words: ClassVar[str]
+    """What stands before a statement whose plan is wanted."""
+
     schema_lock: ClassVar[str | None] = None
     """Statement that serialises schema changes until its transaction ends; None where
     beginning a transaction does so already."""
@@ -112,6 +118,10 @@ class Driver(ABC):
     @abstractmethod
     async def execute(self, connection: Any, sql: str, args: Sequence[Any]) -> int:
         """Run one statement and return how many records it touched."""
+
+    async def estimate(self, connection: Any, sql: str, args: Sequence[Any]) -> int:
+        """Return about how many records a query returns; see `estimates`."""
+        raise NotImplementedError
 
     @abstractmethod
     def stopped(self, connection: Any) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 from collections.abc import Sequence
 from itertools import chain, islice
 from operator import add
@@ -37,6 +38,8 @@ class PostgresDriver(Driver):
     """The driver of the main database; bulk work goes through COPY."""
 
     name: ClassVar[str] = "postgresql"
+    estimates: ClassVar[bool] = True
+    explain_words: ClassVar[str] = "EXPLAIN"
     schema_lock: ClassVar[str | None] = "SELECT pg_advisory_xact_lock(7305808869231650932)"
 
     def __init__(self, *args: Any) -> None:
@@ -83,6 +86,12 @@ class PostgresDriver(Driver):
         status = await connection.execute(sql, *args, timeout=self.config.statement_timeout_s)
         count = status.rpartition(" ")[2]
         return int(count) if count.isdigit() else 0
+
+    async def estimate(self, connection: Any, sql: str, args: Sequence[Any]) -> int:
+        rows = await self.fetch(connection, f"EXPLAIN (FORMAT JSON) {sql}", args)
+        plan = rows[0][0]
+        plan = json.loads(plan) if isinstance(plan, str) else plan
+        return int(plan[0]["Plan"]["Plan Rows"])
 
     def stopped(self, connection: Any) -> bool:
         """Nothing to do: asyncpg cancels on the server by itself."""

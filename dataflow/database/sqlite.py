@@ -30,6 +30,7 @@ from dataflow.database.driver import (
     UpdatePlan,
     UpsertPlan,
 )
+from dataflow.database.sqlite_aggregates import AGGREGATES
 from dataflow.database.sqlite_connection import Patience, open_connection
 from dataflow.database.sqlite_errors import translate_error
 from dataflow.database.sqlite_functions import FUNCTIONS
@@ -60,6 +61,8 @@ class _Connection(sqlite3.Connection):
         self.create_collation(DECIMAL_COLLATION, _compare_decimals)
         for name, (count, function) in FUNCTIONS.items():
             self.create_function(name, count, function, deterministic=True)
+        for name, (count, aggregate) in AGGREGATES.items():
+            self.create_aggregate(name, count, aggregate)
         self.execute("PRAGMA foreign_keys = ON")
         self.execute("PRAGMA case_sensitive_like = ON")  # as on every other database
         self._use_wal(float(options.get("timeout", 5.0)))
@@ -87,6 +90,7 @@ class SqliteDriver(Driver):
 
     name: ClassVar[str] = "sqlite"
     serial_writes: ClassVar[bool] = True
+    explain_words: ClassVar[str] = "EXPLAIN QUERY PLAN"
 
     def __init__(self, *args: Any) -> None:
         """Prepare the dialect; an in-memory database begins to exist."""

@@ -141,7 +141,7 @@ def _is(path: list[str], kind: str, value: Any) -> Test:
 
 
 def _value_test(kind: str, value: Any) -> Test:
-    if kind in ("like", "ilike", "like-text"):
+    if kind in ("like", "ilike"):
         return _on_text(like_matcher(value, ignore_case=kind == "ilike"))
     if kind == "regex":
         body, ignore_case, dot_all = value
@@ -194,6 +194,11 @@ def _deep(path: list[str], value: Any) -> Test:
     return test
 
 
+def _text(path: list[str], pattern: str) -> Test:
+    test = _on_text(like_matcher(pattern))
+    return lambda document: any(test(found) for found in _present(document, path))
+
+
 _TESTS: dict[str, Callable[..., Test]] = {
     "and": _and,
     "or": _or,
@@ -206,5 +211,7 @@ _TESTS: dict[str, Callable[..., Test]] = {
     "element": _element,
     "object": lambda: lambda document: isinstance(document, dict),
     "deep": _deep,
+    "same": _deep,
+    "text": _text,
     "deep has": _has,
 }

@@ -306,6 +306,11 @@ class JsonValue(Converted):
             value = self._adapter.dump_python(value, mode="json")
         return _json_text(value)
 
+    @property
+    def decode_plain(self) -> Convert | None:
+        """Conversion of a decoded document into the declared type; None: none is needed."""
+        return None if self._adapter is None else self._adapter.validate_python
+
     def from_driver(self, dialect: Dialect) -> Convert | None:
         adapter = self._adapter
         if dialect.name == "postgresql":  # the driver has decoded the document already

@@ -261,7 +261,7 @@ class ListNode(ModelNode):
         option("after", str | None),
         option("fields", list[str] | None),
         option("include", list[str] | str | None),
-        option("count", bool, False),
+        option("count", bool | Literal["estimate"], False),
         INCLUDE_DELETED,
     )
 

@@ -84,6 +84,12 @@ class Node:
         return {"result": returns}
 
     @classmethod
+    def effects_with(cls, inputs: Mapping[str, Any]) -> Effects:
+        """Return what the node touches for given inputs; connected ones are references."""
+        del inputs
+        return cls.effects
+
+    @classmethod
     def outputs_with(cls, inputs: Mapping[str, Any]) -> dict[str, Any] | None:
         """Return the outputs for given inputs; None when only a run tells."""
         del inputs

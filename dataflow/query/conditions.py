@@ -7,6 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from dataflow.query.call import Call
 from dataflow.query.filters import Shape
 from dataflow.query.grouped import Grouped
 from dataflow.query.inlist import InList
@@ -92,7 +93,7 @@ _COMPARE: dict[str, Callable[[Any, Any], sa.ColumnElement[bool]]] = {
     "$lt": lambda column, value: column < value,
     "$lte": lambda column, value: column <= value,
     "like": lambda column, value: column.like(value, escape=ESCAPE),
-    "ilike": lambda column, value: column.ilike(value, escape=ESCAPE),
+    "ilike": lambda column, value: Call("ilike", column, value, type_=sa.Boolean()),
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 from dataflow.errors import FilterError
 
@@ -16,7 +16,7 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 _DAYS = {"yesterday": -1, "today": 0, "tomorrow": 1}
 
 
-def is_date(value: Any) -> bool:
+def is_date(value: Any) -> TypeGuard[Mapping[str, Any]]:
     """Whether a value is spelled `{"$date": …}`."""
     return isinstance(value, Mapping) and len(value) == 1 and "$date" in value
 

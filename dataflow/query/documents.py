@@ -10,6 +10,8 @@ A tree is made of lists, so that it can travel as JSON:
     ["has", path, value]               an array there that has the value
     ["element", path, tree]            an array there with an element that fulfils the tree
     ["object"]                         the document itself is an object
+    ["text", path, pattern]            a text there, not in an array, that is LIKE a pattern
+    ["same", path, value]              an object or array there that is equal to a value
     ["deep", path, value]              as "is ==", for a whole object or array
     ["deep has", path, value]          as "has", for a whole object or array
 
@@ -40,6 +42,7 @@ __all__ = [
     "leaf",
     "node_count",
     "parse_elements",
+    "with_options",
 ]
 
 Tree = list[Any]
@@ -106,6 +109,21 @@ def _text(value: Any) -> str:
         raise ValueError
     value.encode()
     return str(value)
+
+
+def with_options(operators: Mapping[str, Any], what: str, at: str | None) -> Mapping[str, Any]:
+    """Return operators with MongoDB's `$options` folded into its `$regex`.
+
+    Raises:
+        FilterError: If there is no `$regex`, or the options are no letters.
+    """
+    if "$options" not in operators:
+        return operators
+    options, pattern = operators["$options"], operators.get("$regex")
+    if not isinstance(pattern, str) or not isinstance(options, str):
+        raise FilterError(problem=f"$options of {what} needs a $regex, and letters.", at=at)
+    rest = {key: item for key, item in operators.items() if key != "$options"}
+    return {**rest, "$regex": f"(?{options}){pattern}" if options else pattern}
 
 
 def node_count(tree: Tree) -> int:
@@ -206,7 +224,7 @@ def _contains(term: _Leaf) -> Tree:
     has: Tree = ["has", term.path, value]
     if not isinstance(value, str):
         return has
-    return ["or", has, ["is", term.path, "like-text", pattern_for("$contains", value)]]
+    return ["or", has, ["text", term.path, pattern_for("$contains", value)]]
 
 
 def _pattern(term: _Leaf) -> Tree:
@@ -276,7 +294,8 @@ def parse_elements(filter: Mapping[str, Any], at: str | None, depth: int = 1) ->
     """
     if depth > _MAX_DEPTH:
         raise FilterError(problem=f"$elemMatch is nested deeper than {_MAX_DEPTH}.", at=at)
-    parts = [_element_part(key, value, at, depth) for key, value in filter.items()]
+    entries = with_options(filter, "$elemMatch", at).items()
+    parts = [_element_part(key, value, at, depth) for key, value in entries]
     return parts[0] if len(parts) == 1 else ["and", *parts]
 
 
@@ -292,7 +311,9 @@ def _element_part(key: Any, value: Any, at: str | None, depth: int) -> Tree:
     if key == "$not":
         return ["not", _nested(value, at, depth)]
     if key.startswith("$"):
-        return leaf(key, (), value, at)
+        if isinstance(value, list | tuple) and key in ("$eq", "$ne"):
+            raise FilterError(problem=f"{key} in $elemMatch compares no lists in lists.", at=at)
+        return _element_leaf(key, (), value, at)
     return ["and", ["object"], _element_field(tuple(key.split(".")), value, at, depth)]
 
 
@@ -300,15 +321,28 @@ def _element_field(path: tuple[str, ...], value: Any, at: str | None, depth: int
     if not all(path) or "\0" in "".join(path):
         raise FilterError(problem=f"the path {'.'.join(path)!r} has an empty part.", at=at)
     if not is_operators(value) or is_date(value):
-        return leaf("$eq", path, value, at)
+        return _element_equal(path, value, at)
     parts: list[Tree] = []
-    for operator, item in value.items():
+    for operator, item in with_options(value, f"field {'.'.join(path)!r}", at).items():
         if operator == "$not":
             parts.append(["not", _element_field(path, _operators(item, at), at, depth + 1)])
         else:
-            tree = leaf(operator, path, item, at)
+            tree = _element_leaf(operator, path, item, at)
             parts.append(["not", tree] if operator in ("$exists", "$null") and not item else tree)
     return ["and", *parts]
+
+
+def _element_leaf(operator: str, path: tuple[str, ...], value: Any, at: str | None) -> Tree:
+    if operator in ("$eq", "$ne"):
+        tree = _element_equal(path, value, at)
+        return ["not", tree] if operator == "$ne" else tree
+    return leaf(operator, path, value, at)
+
+
+def _element_equal(path: tuple[str, ...], value: Any, at: str | None) -> Tree:
+    if not isinstance(value, Mapping | list | tuple) or is_date(value):
+        return leaf("$eq", path, value, at)
+    return ["same", list(path), json_value(value, "$elemMatch", at)]
 
 
 def _nested(value: Any, at: str | None, depth: int) -> Tree:

@@ -16,7 +16,15 @@ from dataflow.errors import FilterError, did_you_mean
 from dataflow.models.columntypes import JsonValue
 from dataflow.models.spec import FieldSpec
 from dataflow.query.dates import instant_of, is_date
-from dataflow.query.documents import OPERATORS, is_deep, is_operators, json_value, leaf, node_count
+from dataflow.query.documents import (
+    OPERATORS,
+    is_deep,
+    is_operators,
+    json_value,
+    leaf,
+    node_count,
+    with_options,
+)
 from dataflow.query.regex import RegexError, regex_of
 from dataflow.query.source import Source, place_of
 from dataflow.query.text import pattern_for, pattern_of_regex
@@ -119,19 +127,9 @@ class _Parser:
             return self.term("$eq", field, value)
         if not value:
             raise self.refuse(f"the filter of field {field.name!r} is an empty dict.")
-        value = self.with_options(field, value)
+        value = with_options(value, f"field {field.name!r}", self.at)
         parts = [self.operator(field, key, item, depth) for key, item in value.items()]
         return parts[0] if len(parts) == 1 else ("and", *parts)
-
-    def with_options(self, field: FieldSpec, value: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Fold MongoDB's `$options` into its `$regex`."""
-        if "$options" not in value:
-            return value
-        options, pattern = value["$options"], value.get("$regex")
-        if not isinstance(pattern, str) or not isinstance(options, str) or not options.isalpha():
-            raise self.refuse(f"$options of field {field.name!r} needs a $regex, and letters.")
-        rest = {key: item for key, item in value.items() if key != "$options"}
-        return {**rest, "$regex": f"(?{options}){pattern}"}
 
     def operator(self, field: FieldSpec, operator: Any, value: Any, depth: int) -> Shape:
         if operator == "$not":
@@ -282,7 +280,7 @@ class _Document:
     def shape(self, value: Any, depth: int) -> Shape:
         if not is_operators(value) or is_date(value):
             return self.term("$eq", value)
-        value = self.parser.with_options(self.field, value)
+        value = with_options(value, f"field {self.what!r}", self.parser.at)
         parts = [self.operator(key, item, depth) for key, item in value.items()]
         return parts[0] if len(parts) == 1 else ("and", *parts)
 
@@ -303,8 +301,8 @@ class _Document:
                 f"there is no operator {operator!r} (in the filter of field {self.what!r}).",
                 did_you_mean(str(operator), (*OPERATORS, "$not")),
             )
-        if not self.path and (operator in ("$exists", "$null") or value is None):
-            return _column_term(parser, operator, self.field, value)
+        if not self.path and operator == "$exists":
+            return _presence(parser, operator, self.field, value)
         if operator in ("$eq", "$contains") and isinstance(value, Mapping | list | tuple):
             return self.whole("deep" if operator == "$eq" else "deep has", value)
         if operator == "$ne":
@@ -345,13 +343,6 @@ class _Document:
             parts.append(self.test)
         either: Shape = ("or", *parts)
         return ("not", either) if operator == "$nin" else either
-
-
-def _column_term(parser: _Parser, operator: str, field: FieldSpec, value: Any) -> Shape:
-    """Test whether the column itself is null."""
-    if operator not in ("$eq", "$ne", "$exists", "$null"):
-        raise parser.refuse(f"{operator} of field {field.name!r} cannot compare with None.")
-    return _OPERATORS[operator](parser, operator, field, value)
 
 
 def _is_whole(value: Any) -> bool:

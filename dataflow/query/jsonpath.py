@@ -99,7 +99,7 @@ def _is(base: str, path: list[str], operator: str, value: Any) -> str:
 def _condition(operator: str, value: Any) -> str:
     if operator == "in":
         return _joined("||", [f"@ == {_literal(item)}" for item in value] or ["1 == 0"])
-    if operator in ("like", "ilike", "like-text"):
+    if operator in ("like", "ilike"):
         flags = "is" if operator == "ilike" else "s"
         return f'@ like_regex {_literal(regex_of_like(value))} flag "{flags}"'
     if operator == "regex":
@@ -146,6 +146,36 @@ def _in_array(place: _Place, rest: str) -> str:
     return place.guarded(f"exists({arrays}{rest})")
 
 
+def _text(base: str, path: list[str], pattern: str) -> str:
+    regex = _literal(regex_of_like(pattern)).replace("{", "{{").replace("}", "}}")
+    condition = f'{{at}}.type() == "string" && {{at}} like_regex {regex} flag "s"'
+    return _joined("||", [place.holds(condition) for place in _places(base, path)])
+
+
+def _same(base: str, path: list[str], value: Any) -> str:
+    condition = _equal("{at}", value)
+    tests = [place.holds(condition) for place in _places(base, path)]
+    if isinstance(value, dict):
+        rest = f"[*] ? ({condition.format(at='@')})"
+        tests += [_in_array(place, rest) for place in _places(base, path)]
+    return _joined("||", tests)
+
+
+def _equal(at: str, value: Any) -> str:
+    """Return the test for a value of the same structure, as text to be formatted."""
+    if isinstance(value, list):
+        parts = [_equal(f"{at}[{number}]", item) for number, item in enumerate(value)]
+        return _joined("&&", [f'{at}.type() == "array"', f"{at}.size() == {len(value)}", *parts])
+    if not isinstance(value, dict):
+        literal = _literal(value).replace("{", "{{").replace("}", "}}")
+        return f'({at}.type() != "array" && {at} == {literal})'
+    keys = {key: _literal(key).replace("{", "{{").replace("}", "}}") for key in value}
+    parts = [_equal(f"{at}.{keys[key]}", item) for key, item in value.items()]
+    known = _joined("||", [f"@.key == {key}" for key in keys.values()] or ["1 == 0"])
+    others = f"!exists({at}.keyvalue() ? (!({known})))"
+    return _joined("&&", [f'{at}.type() == "object"', others, *parts])
+
+
 def _has(base: str, path: list[str], value: Any) -> str:
     rest = f' ? (@.type() != "array" && @ == {_literal(value)})'
     return _joined("||", [_in_array(place, rest) for place in _places(base, path)])
@@ -166,6 +196,8 @@ _WRITERS: dict[str, Callable[..., str]] = {
     "size": _size,
     "has": _has,
     "element": _element,
+    "text": _text,
+    "same": _same,
     "object": lambda base: f'({base}.type() == "object")',
 }
 

@@ -22,6 +22,7 @@ class Source(Protocol):
     @property
     def fields(self) -> Mapping[str, FieldSpec]:
         """Return the fields by name; parts of known documents have dotted names."""
+        ...
 
     def field(self, name: str, at: str | None = None) -> FieldSpec:
         """Return a field; an unknown name is an error with the nearest one."""

@@ -46,21 +46,33 @@ class Pages:
         Raises:
             CursorError: If `after` was altered or belongs to another query.
         """
-        sort = total_order(self._spec, request.sort)
-        names = self._names(request, sort)
-        values = dict(request.where.parameters)
-        nulls = self._place(request, sort, values)
-        limit = None if request.limit is None else request.limit + 1
-        values |= {"limit": limit, "offset": request.offset}
-        prepared = self._compiler.get(
-            ("list", request.where.shape, sort, names, nulls, limit is None,
-             request.offset > 0, request.include_deleted),
-            self._select, request, sort, names, nulls,
-        )  # fmt: skip
-        rows = await self._database.fetch(prepared.sql, prepared.args(values))
+        sort = self._order(request)
+        prepared, args = self.statement(request, sort)
+        rows = await self._database.fetch(prepared.sql, args)
         more = request.limit is not None and len(rows) > request.limit
         records = prepared.reader.many(rows[: request.limit] if more else rows)
         return await self._page(request, records, sort, more=more)
+
+    def _order(self, request: ListRequest) -> Sort:
+        return request.sort if request.distinct else total_order(self._spec, request.sort)
+
+    def statement(
+        self, request: ListRequest, sort: Sort | None = None
+    ) -> tuple[Prepared, list[Any]]:
+        """Return the statement of a list call and its arguments."""
+        sort = self._order(request) if sort is None else sort
+        names = self._names(request, sort)
+        values = dict(request.where.parameters)
+        nulls = self._place(request, sort, values)
+        # One more than asked for tells whether there is a next page.
+        limit = None if request.limit is None else request.limit + 1
+        values |= {"limit": limit, "offset": request.offset}
+        prepared = self._compiler.get(
+            ("list", request.where.shape, sort, names, nulls, limit is None, request.offset > 0,
+             request.include_deleted, request.distinct, request.lock),
+            self._select, request, sort, names, nulls,
+        )  # fmt: skip
+        return prepared, prepared.args(values)
 
     def _names(self, request: ListRequest, sort: Sort) -> tuple[str, ...]:
         if request.fields is None:
@@ -71,7 +83,9 @@ class Pages:
     async def _page(
         self, request: ListRequest, records: list[Record], sort: Sort, *, more: bool
     ) -> Record:
-        following = self._cursor(request.where, sort, records[-1]) if more and records else None
+        following = None
+        if more and records and not request.distinct:
+            following = self._cursor(request.where, sort, records[-1])
         if request.include and records:
             await self._related.load(records, request.include)
         if request.fields is not None:
@@ -79,7 +93,8 @@ class Pages:
             records = [{name: record[name] for name in shown} for record in records]
         total = None
         if request.count:
-            total = await self.count(request.where, include_deleted=request.include_deleted)
+            counting = self.estimate if request.count == "estimate" else self.count
+            total = await counting(request.where, include_deleted=request.include_deleted)
         return {"records": records, "count": len(records), "total": total, "next": following}
 
     def _select(
@@ -101,6 +116,12 @@ class Pages:
             statement = statement.limit(sa.bindparam("limit", type_=sa.BigInteger()))
         if request.offset:
             statement = statement.offset(sa.bindparam("offset", type_=sa.BigInteger()))
+        if request.distinct:
+            statement = statement.distinct()
+        if request.lock is not None:
+            statement = statement.with_for_update(
+                nowait=request.lock == "nowait", skip_locked=request.lock == "skip locked"
+            )
         return self._compiler.compile(statement, names)
 
     def _place(
@@ -129,14 +150,32 @@ class Pages:
 
     async def count(self, where: Filter, *, include_deleted: bool = False) -> int:
         """Return how many records match."""
+        prepared = self.counting(where, include_deleted=include_deleted)
+        rows = await self._database.fetch(prepared.sql, prepared.args(where.parameters))
+        return int(rows[0][0])
+
+    def counting(self, where: Filter, *, include_deleted: bool = False) -> Prepared:
+        """Return the statement that counts what matches."""
 
         def build() -> Prepared:
             conditions = self._compiler.conditions(where, include_deleted=include_deleted)
             return self._compiler.compile(count_statement(self._spec, conditions))
 
-        prepared = self._compiler.get(("count", where.shape, include_deleted), build)
-        rows = await self._database.fetch(prepared.sql, prepared.args(where.parameters))
-        return int(rows[0][0])
+        return self._compiler.get(("count", where.shape, include_deleted), build)
+
+    async def estimate(self, where: Filter, *, include_deleted: bool = False) -> int:
+        """Return about how many records match, from the planner's statistics.
+
+        Exact where the database estimates nothing, as SQLite.
+        """
+        if not self._database.driver.estimates:
+            return await self.count(where, include_deleted=include_deleted)
+        request = ListRequest(
+            where, limit=None, fields=self._spec.key, include_deleted=include_deleted
+        )
+        prepared, args = self.statement(request, ())
+        estimate = self._database.driver.estimate
+        return int(await self._database.run(estimate, prepared.sql, args, write=False))
 
 
 def _cursor_secret(database: Database) -> bytes:

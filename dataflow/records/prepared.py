@@ -15,13 +15,19 @@ from dataflow.query.processors import (
     result_processor,
 )
 
-__all__ = ["Prepared", "RowReader", "prepare"]
+__all__ = ["Columns", "Prepared", "RowReader", "prepare"]
 
 Convert = Callable[[Any], Any]
+Columns = Sequence[tuple[str, Any]]
+"""Name and type of each column; for a dictionary in the record, its own columns."""
+_MISSING: Any = object()
 
 
 class RowReader:
     """Turns driver rows into dictionaries with values of the declared types.
+
+    A column whose type is a sequence of columns becomes a dictionary of its own. A type
+    that is `missing` leaves its key out where the row has NULL.
 
     The two functions are generated for the columns, as `dataclasses` generates
     constructors: a list of 100 records takes a third of the time of a loop over
@@ -30,27 +36,51 @@ class RowReader:
 
     __slots__ = ("many", "one")
 
-    def __init__(self, columns: Sequence[tuple[str, TypeEngine[Any]]], dialect: sa.Dialect) -> None:
+    def __init__(self, columns: Columns, dialect: sa.Dialect) -> None:
         """Find the conversions that each column needs, and write the functions."""
-        converts: dict[str, Convert] = {}
-        items = []
-        for number, (name, kind) in enumerate(columns):
-            convert = result_processor(kind, dialect)
-            value = f"row[{number}]"
-            if convert is not None:
-                converts[f"c{number}"] = convert
-                source = inline_source(convert, value, f"c{number}")
-                value = f"None if {value} is None else {source}"
-            items.append(f"{name!r}: {value}")
-        record = "{" + ", ".join(items) + "}"
+        writer = _Writer(dialect)
+        record = writer.record(columns)
+        converts = writer.names
         self.one: Callable[[Any], dict[str, Any]] = _function(f"lambda row: {record}", converts)
         self.many: Callable[[Sequence[Any]], list[dict[str, Any]]] = _function(
             f"lambda rows: [{record} for row in rows]", converts
         )
 
 
-def _function(source: str, names: dict[str, Convert]) -> Any:
-    return eval(source, {"__builtins__": {}, **INLINE_NAMES, **names})  # noqa: S307 - written above, from identifiers
+class _Writer:
+    """Writes the expression that makes a record of a row."""
+
+    def __init__(self, dialect: sa.Dialect) -> None:
+        self._dialect = dialect
+        self._count = 0
+        self.names: dict[str, Any] = {**INLINE_NAMES, "drop": _without_missing, "MISSING": _MISSING}
+
+    def record(self, columns: Columns) -> str:
+        items = [f"{name!r}: {self._value(kind)}" for name, kind in columns]
+        record = "{" + ", ".join(items) + "}"
+        absent = any(getattr(kind, "missing", False) for _, kind in columns)
+        return f"drop({record})" if absent else record
+
+    def _value(self, kind: Any) -> str:
+        if not isinstance(kind, TypeEngine):
+            return self.record(kind)
+        value = f"row[{self._count}]"
+        convert = result_processor(kind, self._dialect)
+        absent = "MISSING" if getattr(kind, "missing", False) else "None"
+        self._count += 1
+        if convert is None:
+            return value
+        name = f"c{self._count}"
+        self.names[name] = convert
+        return f"{absent} if {value} is None else {inline_source(convert, value, name)}"
+
+
+def _without_missing(record: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in record.items() if value is not _MISSING}
+
+
+def _function(source: str, names: dict[str, Any]) -> Any:
+    return eval(source, {"__builtins__": {}, **names})  # noqa: S307 - written above, from identifiers
 
 
 class Prepared:
@@ -79,9 +109,7 @@ class Prepared:
 _GIVEN: Any = object()
 
 
-def prepare(
-    statement: Any, dialect: sa.Dialect, columns: Sequence[tuple[str, TypeEngine[Any]]] = ()
-) -> Prepared:
+def prepare(statement: Any, dialect: sa.Dialect, columns: Columns = ()) -> Prepared:
     """Compile a statement.
 
     Args:

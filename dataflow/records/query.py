@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from dataflow.errors import MultipleRecordsError, ParameterError, RecordNotFoundError
 from dataflow.portal import sync_call
 from dataflow.query.filters import Filter
 from dataflow.query.sort import parse_sort
+from dataflow.records.aggregates import run_aggregate
 from dataflow.records.bulk import Bulk
-from dataflow.records.listing import ListRequest
+from dataflow.records.inspection import Sql, explain, sql_of
+from dataflow.records.listing import ListRequest, Lock
 from dataflow.records.requests import field_names, link_names, list_request, where_some
 from dataflow.records.store import Store
 
@@ -38,6 +40,8 @@ class _Parts:
     offset: int = 0
     fields: tuple[str, ...] | None = None
     include: tuple[str, ...] = ()
+    distinct: bool = False
+    lock: Lock | None = None
 
     @property
     def filter(self) -> Mapping[str, Any] | None:
@@ -48,6 +52,20 @@ class _Parts:
     @property
     def where(self) -> Filter:
         return self.store.where(self.filter)
+
+    def with_stages(self, pipeline: Any) -> Any:
+        """Return a pipeline that begins with this query's sort, offset and limit."""
+        if not isinstance(pipeline, list | tuple):
+            return pipeline
+        found: list[Any] = []
+        if self.sort is not None:
+            order = parse_sort(self.store.spec, self.sort)
+            found.append({"$sort": {name: -1 if down else 1 for name, down in order}})
+        if self.offset:
+            found.append({"$skip": self.offset})
+        if self.limit is not None:
+            found.append({"$limit": self.limit})
+        return [*found, *pipeline]
 
     def for_write(self, verb: str) -> Filter:
         if self.limit is not None or self.offset:
@@ -62,7 +80,29 @@ class _Parts:
             "filter": self.filter, "sort": self.sort, "limit": self.limit,
             "offset": self.offset, "fields": self.fields, "include": self.include,
         }  # fmt: skip
-        return list_request(self.store, options | changes)
+        request = list_request(self.store, options | changes)
+        if not self.distinct and self.lock is None:
+            return request
+        return replace(request, distinct=self.distinct, lock=self.lock)
+
+    def check(self) -> Self:
+        """Refuse combinations that have no meaning.
+
+        Raises:
+            ParameterError: Naming them.
+        """
+        if not self.distinct:
+            return self
+        if self.fields is None or self.include:
+            raise ParameterError(
+                problem="distinct() needs fields(...), and no include.",
+                advise='write .fields("city").distinct()',
+            )
+        outside = [n for n, _ in parse_sort(self.store.spec, self.sort) if n not in self.fields]
+        if outside or self.lock is not None:
+            what = f"sorts by {outside[0]!r}, which is not among its fields" if outside else "locks"
+            raise ParameterError(problem=f"a distinct query {what}.")
+        return self
 
 
 class _Chain:
@@ -79,6 +119,15 @@ class _Chain:
 
     def _with(self, **changes: Any) -> Self:
         return type(self)(replace(self._parts, **changes))
+
+    async def _list(self, **changes: Any) -> dict[str, Any]:
+        parts = self._parts.check()
+        if parts.lock is not None and parts.store.database.current() is None:
+            raise ParameterError(
+                problem="for_update() locks until the transaction ends, and there is none.",
+                advise="run the query inside `with db.transaction():`",
+            )
+        return await parts.store.list(parts.request(**changes))
 
     def where(self, filter: Mapping[str, Any]) -> Self:
         """Add a filter, joined to the others with AND.
@@ -113,6 +162,39 @@ class _Chain:
         """Set which links are loaded, each with one statement."""
         return self._with(include=link_names(self._parts.store, names))
 
+    def distinct(self) -> Self:
+        """Return equal records once; takes the chosen `fields` only.
+
+        Raises:
+            ParameterError: Without fields, or with a sort by another field.
+        """
+        return self._with(distinct=True)
+
+    def for_update(self, *, skip_locked: bool = False, nowait: bool = False) -> Self:
+        """Lock the records until the transaction ends; SQLite locks its only writer anyway.
+
+        Args:
+            skip_locked: Leave out records that others hold.
+            nowait: Fail at once if others hold one.
+
+        Raises:
+            ParameterError: For both at once; when run, outside a transaction.
+        """
+        if skip_locked and nowait:
+            raise ParameterError(problem="for_update() takes skip_locked or nowait, not both.")
+        lock: Lock = "skip locked" if skip_locked else "nowait" if nowait else "wait"
+        return self._with(lock=lock)
+
+    def sql(self, pipeline: Sequence[Mapping[str, Any]] | None = None) -> Sql:
+        """Return the statement and its arguments, `(text, args)`, without running it.
+
+        Args:
+            pipeline: Show what `aggregate(pipeline)` runs.
+        """
+        parts = self._parts.check()
+        stages = None if pipeline is None else parts.with_stages(pipeline)
+        return sql_of(parts.store, parts.request(), stages)
+
     def __repr__(self) -> str:
         """Return model and filter."""
         return f"{type(self).__name__}({self._parts.store.spec.name}, {self._parts.filter!r})"
@@ -123,18 +205,29 @@ class AsyncQuery(_Chain):
 
     async def all(self) -> list[Record]:
         """Return every record."""
-        page = await self._parts.store.list(self._parts.request())
+        page = await self._list()
         return [Record(record) for record in page["records"]]
 
-    async def page(self, limit: int = 100, after: str | None = None) -> dict[str, Any]:
-        """Return `{"records", "count", "total", "next"}`; pass `next` as `after`."""
-        request = self._parts.request(limit=limit, after=after)
-        page = await self._parts.store.list(request)
+    async def page(
+        self,
+        limit: int = 100,
+        after: str | None = None,
+        *,
+        count: bool | Literal["estimate"] = False,
+    ) -> dict[str, Any]:
+        """Return `{"records", "count", "total", "next"}`; pass `next` as `after`.
+
+        Args:
+            limit: Records per page.
+            after: The `next` of the page before.
+            count: Count all matches into `total`; `"estimate"`: by the planner's statistics.
+        """
+        page = await self._list(limit=limit, after=after, count=count)
         return {**page, "records": [Record(record) for record in page["records"]]}
 
     async def first(self) -> Record | None:
         """Return the first record, or None."""
-        page = await self._parts.store.list(self._parts.request(limit=1))
+        page = await self._list(limit=1)
         return Record(page["records"][0]) if page["records"] else None
 
     async def one(self) -> Record:
@@ -145,7 +238,7 @@ class AsyncQuery(_Chain):
             MultipleRecordsError: If there are several.
         """
         name, criteria = self._parts.store.spec.name, repr(self._parts.filter or {})
-        page = await self._parts.store.list(self._parts.request(limit=2))
+        page = await self._list(limit=2)
         if not page["records"]:
             raise RecordNotFoundError(model=name, criteria=criteria)
         if len(page["records"]) > 1:
@@ -154,14 +247,24 @@ class AsyncQuery(_Chain):
             )
         return Record(page["records"][0])
 
-    async def count(self) -> int:
-        """Return how many records match, whatever limit and offset are."""
-        return await self._parts.store.count(self._parts.where)
+    async def count(self, *, estimate: bool = False) -> int:
+        """Return how many records match, whatever limit and offset are.
+
+        Args:
+            estimate: Ask the planner's statistics, which takes no longer for more records;
+                exact on SQLite, which keeps none.
+        """
+        store, where = self._parts.store, self._parts.where
+        if not estimate:
+            return await store.count(where)
+        await store.ready()
+        return await store.pages.estimate(where)
 
     async def exists(self) -> bool:
         """Return whether a record matches."""
         key = self._parts.store.spec.key
-        page = await self._parts.store.list(self._parts.request(limit=1, fields=key, include=()))
+        request = replace(self._parts.request(limit=1, fields=key, include=()), distinct=False)
+        page = await self._parts.store.list(request)
         return bool(page["records"])
 
     async def iterate(self, batch: int = 1_000) -> AsyncIterator[Record]:
@@ -170,14 +273,40 @@ class AsyncQuery(_Chain):
         offset = self._parts.offset
         while left is None or left > 0:
             size = batch if left is None else min(batch, left)
-            request = self._parts.request(limit=size, after=after, offset=offset)
-            page = await self._parts.store.list(request)
+            request = {"limit": size, "after": after, "offset": offset}
+            page = await self._list(**request)
             for record in page["records"]:
                 yield Record(record)
             after, offset = page["next"], 0
             left = None if left is None else left - len(page["records"])
             if after is None:
                 return
+
+    async def aggregate(self, pipeline: Sequence[Mapping[str, Any]]) -> Any:
+        """Return the records of a pipeline over the matches, or one value.
+
+        Args:
+            pipeline: MongoDB's stages, compiled to one statement. A last stage that is a
+                bare accumulator, such as `{"$sum": "$amount"}`, makes the result a value.
+
+        Raises:
+            FilterError: For an unknown stage, operator or shape.
+            UnknownFieldError: For a field that a stage lacks.
+        """
+        parts = self._parts
+        found = await run_aggregate(parts.store, parts.where, parts.with_stages(pipeline))
+        return [Record(record) for record in found] if isinstance(found, list) else found
+
+    async def explain(
+        self, pipeline: Sequence[Mapping[str, Any]] | None = None, *, analyze: bool = False
+    ) -> list[str]:
+        """Return the lines of the database's plan for the query.
+
+        Args:
+            pipeline: Explain what `aggregate(pipeline)` runs.
+            analyze: Run the query and show what it took; PostgreSQL only.
+        """
+        return await explain(self._parts.store, self.sql(pipeline), analyze=analyze)
 
     async def update(self, changes: Mapping[str, Any]) -> int:
         """Give every match the same values; return how many there are.
@@ -215,9 +344,17 @@ class Query(_Chain):
         found: list[Record] = self._wait("all", AsyncQuery.all)
         return found
 
-    def page(self, limit: int = 100, after: str | None = None) -> dict[str, Any]:
-        """Return `{"records", "count", "total", "next"}`; pass `next` as `after`."""
-        page: dict[str, Any] = self._wait("page", lambda query: query.page(limit, after))
+    def page(
+        self,
+        limit: int = 100,
+        after: str | None = None,
+        *,
+        count: bool | Literal["estimate"] = False,
+    ) -> dict[str, Any]:
+        """Return `{"records", "count", "total", "next"}`; see `AsyncQuery.page`."""
+        page: dict[str, Any] = self._wait(
+            "page", lambda query: query.page(limit, after, count=count)
+        )
         return page
 
     def first(self) -> Record | None:
@@ -230,9 +367,9 @@ class Query(_Chain):
         found: Record = self._wait("one", AsyncQuery.one)
         return found
 
-    def count(self) -> int:
-        """Return how many records match, whatever limit and offset are."""
-        return int(self._wait("count", AsyncQuery.count))
+    def count(self, *, estimate: bool = False) -> int:
+        """Return how many records match; see `AsyncQuery.count`."""
+        return int(self._wait("count", lambda query: query.count(estimate=estimate)))
 
     def exists(self) -> bool:
         """Return whether a record matches."""
@@ -252,6 +389,19 @@ class Query(_Chain):
 
         while taken := self._wait("iterate", lambda _: take()):
             yield from taken
+
+    def aggregate(self, pipeline: Sequence[Mapping[str, Any]]) -> Any:
+        """Return the records of a pipeline, or one value; see `AsyncQuery.aggregate`."""
+        return self._wait("aggregate", lambda query: query.aggregate(pipeline))
+
+    def explain(
+        self, pipeline: Sequence[Mapping[str, Any]] | None = None, *, analyze: bool = False
+    ) -> list[str]:
+        """Return the lines of the database's plan; see `AsyncQuery.explain`."""
+        lines: list[str] = self._wait(
+            "explain", lambda query: query.explain(pipeline, analyze=analyze)
+        )
+        return lines
 
     def update(self, changes: Mapping[str, Any]) -> int:
         """Give every match the same values; return how many there are."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from dataflow.errors import ParameterError, UnfilteredWriteError, did_you_mean
 from dataflow.models.spec import ModelSpec
@@ -57,9 +57,17 @@ def list_request(store: Store, options: Mapping[str, Any]) -> ListRequest:
         after=options.get("after"),
         fields=field_names(store.spec, options.get("fields")),
         include=link_names(store, options.get("include")),
-        count=bool(options.get("count")),
+        count=_counting(options.get("count")),
         include_deleted=bool(options.get("include_deleted")),
     )
+
+
+def _counting(value: Any) -> bool | Literal["estimate"]:
+    if value == "estimate":
+        return "estimate"
+    if isinstance(value, str):
+        raise ParameterError(problem=f"count must be True, False or 'estimate' (got {value!r}).")
+    return bool(value)
 
 
 def check_options(options: Mapping[str, Any], known: type, verb: str) -> None:

@@ -48,7 +48,7 @@ class ListOptions(TypedDict, total=False):
     after: str | None
     fields: list[str] | None
     include: list[str] | str | None
-    count: bool
+    count: bool | Literal["estimate"]
     include_deleted: bool
 
 

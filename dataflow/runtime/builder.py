@@ -229,7 +229,7 @@ class WorkflowBuilder:
             raise WorkflowDefinitionError(workflow=self.name, problems=tuple(problems))
         edges = {(edge.source, edge.target) for edge in self._connections}
         order = serial_order(list(self._steps), edges)
-        effects = {step.id: step.node_type.effects for step in self._steps.values()}
+        effects = {step.id: step.node_type.effects_with(step.inputs) for step in self._steps.values()}
         hazards = [pair for pair in find_hazards(order, effects) if pair not in edges]
         steps = {step_id: self._steps[step_id] for step_id in order}
         return Workflow(

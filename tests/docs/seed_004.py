@@ -18,6 +18,12 @@ HEADINGS = {
     "schema_management": "Schema Management",
     "query_builder": "Query Builder Integration",
     "comparison_operators": "Comparison Operators",
+    "array_and_json_operations": "Array and JSON Operations",
+    "aggregation_pipeline": "Aggregation Pipeline",
+    "analytics_dashboard": "1. E-commerce Analytics Dashboard",
+    "real_time_monitoring": "3. Real-time Monitoring",
+    "from_raw_sql": "From Raw SQL",
+    "from_orm": "From ORM",
 }
 _IMPORTS = {
     "from kailash.workflow.builder import": "from dataflow import",

@@ -1,0 +1,1 @@
+"""Random queries that DataFlow and mongomock must answer alike."""

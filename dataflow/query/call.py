@@ -1,0 +1,56 @@
+"""A function of SQL whose words differ between databases."""
+
+from __future__ import annotations
+
+from string import Formatter
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import CompileError
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.types import TypeEngine
+
+from dataflow.query.words import WORDS
+
+__all__ = ["Call"]
+
+
+class Call(sa.ColumnElement[Any]):
+    """A name and its arguments; `words` holds what each database says for it.
+
+    A call that a database has no words for is a function `dataflow_<name>`, which its
+    driver brings.
+    """
+
+    inherit_cache = False
+
+    def __init__(self, name: str, *args: Any, type_: TypeEngine[Any]) -> None:
+        """Call a function on expressions (or types, by name) with a result of a type."""
+        self.name = name
+        self.args = args
+        self.type = type_
+
+
+@compiles(Call)
+def _compile(element: Call, compiler: SQLCompiler, **options: Any) -> str:
+    backend = compiler.dialect.name
+    if backend not in WORDS:
+        msg = f"{element.name} is not known on {backend}"
+        raise CompileError(msg)
+    words = WORDS[backend].get(element.name)
+    if words is None:
+        words = f"dataflow_{element.name.replace(' ', '_')}({{all}})"
+    used = {name for _, name, _, _ in Formatter().parse(words)}
+    # What is not written must not be compiled either: it could leave a parameter behind.
+    args = [
+        _argument(arg, compiler, options) if "all" in used or str(number) in used else ""
+        for number, arg in enumerate(element.args)
+    ]
+    return words.format(*args, all=", ".join(args))
+
+
+def _argument(arg: Any, compiler: SQLCompiler, options: dict[str, Any]) -> str:
+    if isinstance(arg, TypeEngine):
+        return compiler.dialect.type_compiler_instance.process(arg)
+    return compiler.process(arg, **options)

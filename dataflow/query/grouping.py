@@ -1,0 +1,140 @@
+"""`$group` and `$bucket`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any
+
+import sqlalchemy as sa
+
+from dataflow.errors import FilterError
+from dataflow.query.accumulators import Accumulation, parse_accumulator
+from dataflow.query.expressions import Expressions
+from dataflow.query.kinds import ANY, Array, Json
+from dataflow.query.rows import Order, Rows
+from dataflow.query.terms import Term, as_json, call, document, leaves, rebuilt
+
+__all__ = ["bucket_rows", "check_name", "group_rows"]
+
+_NAME = re.compile(r"[^$.\0\ud800-\udfff][^.\0\ud800-\udfff]{0,127}")
+
+
+def check_name(rows: Rows, stage: str, name: Any) -> None:
+    """Refuse a name of a result that MongoDB would refuse.
+
+    Raises:
+        FilterError: For no text, an empty one, dots or a leading `$`.
+    """
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise FilterError(
+            problem=f"{stage} cannot name a result {name!r}.",
+            advise="names are plain text without dots, and do not begin with $",
+            at=rows.plan.at,
+        )
+
+
+def group_rows(rows: Rows, options: Any) -> Rows:
+    """Return one row per value of `_id`, with accumulators over its rows."""
+    if not isinstance(options, Mapping) or "_id" not in options:
+        problem = "$group takes a dict with '_id': an expression, or None for one group."
+        raise FilterError(problem=problem, at=rows.plan.at)
+    scope = Expressions(rows.fields, rows.plan.at)
+    key = _group_key(scope.compile(options["_id"]))
+    accumulations = {}
+    for name, given in options.items():
+        if name != "_id":
+            check_name(rows, "$group", name)
+            accumulations[name] = parse_accumulator(name, given, scope)
+    return grouped(rows, key, accumulations)
+
+
+def _group_key(term: Term) -> Term:
+    """Return a key whose parts can be compared; what is missing is null."""
+    if term.is_document:
+        return document({name: _group_key(part) for name, part in term.parts.items()})
+    if isinstance(term.kind, Json | Array):
+        value = as_json(term, exact=not isinstance(term.kind, Json))
+        filled = call("json column", value, kind=ANY)
+        return Term(ANY, call("json key", filled).sql, weight=filled.weight)
+    if term.family == "decimal":
+        return call("decimal key", term, kind=term.kind)
+    return term
+
+
+def grouped(rows: Rows, key: Term, accumulations: Mapping[str, Accumulation]) -> Rows:
+    """Return the groups of rows with equal keys."""
+    inputs = {f"\0{name}": found.input for name, found in accumulations.items()}
+    rows = rows.replaced(fields={"_id": key, **inputs})
+    place = Term(ANY, sa.literal(0, sa.Integer()))
+    if any(found.is_ordered for found in accumulations.values()):
+        rows, place = rows.numbered()
+    rows = rows.nested({"\0place": place})
+    fields = dict(rows.fields)
+    key, place = fields.pop("_id"), fields.pop("\0place")
+    results = {
+        name: found.over(fields[f"\0{name}"], place) for name, found in accumulations.items()
+    }
+    columns = [leaf.sql for leaf in leaves(key) if not _is_constant(leaf)]
+    return Rows(
+        rows.plan,
+        rows.source,
+        {"_id": _constant_free(key), **results},
+        group_by=tuple(columns),
+        having=None if columns else sa.func.count() > 0,
+    ).nested()
+
+
+def _is_constant(term: Term) -> bool:
+    return term.family == "null"
+
+
+def _constant_free(key: Term) -> Term:
+    return rebuilt(
+        key, iter([sa.null() if _is_constant(leaf) else leaf.sql for leaf in leaves(key)])
+    )
+
+
+def bucket_rows(rows: Rows, options: Any) -> Rows:
+    """Return one row per range between two boundaries that has records."""
+    at = rows.plan.at
+    known = {"groupBy", "boundaries", "default", "output"}
+    if (
+        not isinstance(options, Mapping)
+        or not {"groupBy", "boundaries", "default"} <= set(options) <= known
+    ):
+        problem = "$bucket takes groupBy, boundaries, default and, if wished, output."
+        advise = "give a default, the bucket of what is outside; MongoDB fails without one"
+        raise FilterError(problem=problem, advise=advise, at=at)
+    scope = Expressions(rows.fields, at)
+    value = scope.compile(options["groupBy"])
+    key = _bucket_key(scope, value, options)
+    output = options.get("output", {"count": {"$sum": 1}})
+    if not isinstance(output, Mapping):
+        raise FilterError(problem="$bucket's output takes accumulators by name.", at=at)
+    found = {}
+    for name, given in output.items():
+        check_name(rows, "$bucket", name)
+        found[name] = parse_accumulator(name, given, scope)
+    result = grouped(rows, _group_key(key), found)
+    return result.replaced(order=_by_key(result))
+
+
+def _by_key(rows: Rows) -> Any:
+    return (Order(rows.fields["_id"], descending=False),)
+
+
+def _bucket_key(scope: Expressions, value: Term, options: Mapping[str, Any]) -> Term:
+    bounds = options["boundaries"]
+    if not isinstance(bounds, list | tuple) or len(bounds) < 2 or len(bounds) > 200:
+        scope.refuse("$bucket's boundaries are a list of 2 to 200 values.")
+    branches = [
+        {"case": {"$and": [{"$gte": ["$v", {"$literal": a}]}, {"$lt": ["$v", {"$literal": b}]}]},
+         "then": {"$literal": a}}
+        for a, b in pairwise(bounds)
+    ]  # fmt: skip
+    inner = Expressions({"v": value}, scope.at)
+    return inner.compile(
+        {"$switch": {"branches": branches, "default": {"$literal": options["default"]}}}
+    )
