@@ -1,6 +1,6 @@
 PYTHON ?= .venv/bin/python
 
-.PHONY: check fix test bench faults docs
+.PHONY: check fix test bench faults docs docs-operators
 
 check:
 	$(PYTHON) -m ruff format --check dataflow tests bench examples
@@ -24,3 +24,6 @@ faults:
 
 docs:
 	$(PYTHON) -m pytest tests/docs tests/examples
+
+docs-operators:
+	$(PYTHON) tests/docs/operators_page.py

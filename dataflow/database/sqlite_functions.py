@@ -40,6 +40,41 @@ def _json_map(document: str, key: str) -> str:
     return json.dumps(found, ensure_ascii=False, separators=(",", ":"))
 
 
+@lru_cache(maxsize=500)
+def _tree(text: str) -> dict[str, Any]:
+    tree: dict[str, Any] = json.loads(text)
+    return tree
+
+
+def _json_keep(document: str | None, tree: str) -> str | None:
+    """Return the parts of a document that a tree of keys names; None for single values."""
+    if document is None or document[:1] not in "{[":
+        return None
+    return json.dumps(_kept(json.loads(document), _tree(tree)), ensure_ascii=False)
+
+
+def _kept(value: Any, tree: dict[str, Any]) -> Any:
+    if not tree:
+        return value
+    if isinstance(value, list):
+        return [_kept(item, tree) for item in value if isinstance(item, dict)]
+    return {
+        key: _kept(value[key], inner)
+        for key, inner in tree.items()
+        if key in value and (not inner or isinstance(value[key], dict | list))
+    }
+
+
+def _json_step(document: str | None, key: str) -> str | None:
+    """Return the value of a key, or its values in the objects of an array."""
+    if document is None or document[:1] not in "{[":
+        return None
+    if document[0] == "[":
+        return _json_map(document, key)
+    value = json.loads(document)
+    return json.dumps(value[key], ensure_ascii=False) if key in value else None
+
+
 def _json_array(*values: str | None) -> str:
     return f"[{','.join('null' if value is None else value for value in values)}]"
 
@@ -162,11 +197,13 @@ FUNCTIONS: dict[str, tuple[int, Function]] = {
     "dataflow_json_array": (-1, _json_array),
     "dataflow_json_compare": (4, _json_compare),
     "dataflow_json_contains": (2, _json_contains),
+    "dataflow_json_keep": (2, _json_keep),
     "dataflow_json_key": (1, canonical),
     "dataflow_json_map": (2, _json_map),
     "dataflow_json_match": (2, matches_json),
     "dataflow_json_of_float": (1, _json_of_float),
     "dataflow_json_of_number": (1, _json_of_number),
+    "dataflow_json_step": (2, _json_step),
     "dataflow_lower": (1, _null_safe(str.lower)),
     "dataflow_mod": (2, _null_safe(_mod)),
     "dataflow_object_join": (2, _object_join),

@@ -42,6 +42,7 @@ from dataflow.errors.base import (
     DefinitionError,
     ExecutionError,
     did_you_mean,
+    shown,
 )
 from dataflow.errors.database import (
     AppendOnlyError,
@@ -142,4 +143,5 @@ __all__ = [
     "WorkflowDefinitionError",
     "WorkflowFailedError",
     "did_you_mean",
+    "shown",
 ]

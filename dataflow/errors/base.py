@@ -12,6 +12,7 @@ __all__ = [
     "DefinitionError",
     "ExecutionError",
     "did_you_mean",
+    "shown",
 ]
 
 
@@ -28,6 +29,15 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
         return "there are none to choose from"
     shown = ", ".join(repr(item) for item in names[:12])
     return f"choose from {shown}" + (", …" if len(names) > 12 else "")
+
+
+def shown(value: Any, limit: int = 200) -> str:
+    """Return a value as an error shows it: cut where it is long, whatever its depth."""
+    try:
+        text = repr(value)
+    except RecursionError:
+        text = f"a deeply nested {type(value).__name__}"
+    return text if len(text) <= limit else f"{text[: limit - 3]}…"
 
 
 class DataFlowError(Exception):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dataflow.errors.base import DatabaseError
+from dataflow.errors.base import DatabaseError, shown
 
 __all__ = [
     "AppendOnlyError",
@@ -38,16 +38,15 @@ class RecordValidationError(DatabaseError):
 
     def problem_text(self) -> str:
         """List up to five problems with their values."""
-        shown = [self._line(*problem) for problem in self.problems[:5]]
+        lines = [self._line(*problem) for problem in self.problems[:5]]
         if len(self.problems) > 5:
-            shown.append(f"  … and {len(self.problems) - 5} more")
-        return "\n".join([f"values do not fit model {self.model!r}:", *shown])
+            lines.append(f"  … and {len(self.problems) - 5} more")
+        return "\n".join([f"values do not fit model {self.model!r}:", *lines])
 
     @staticmethod
     def _line(index: int | None, field: str, reason: str, value: Any) -> str:
         where = "" if index is None else f"record {index}, "
-        shown = repr(value)
-        return f"  {where}{field}: {reason} (got {shown if len(shown) <= 80 else shown[:77] + '…'})"
+        return f"  {where}{field}: {reason} (got {shown(value, 80)})"
 
 
 class UniqueViolationError(DatabaseError):

@@ -76,6 +76,10 @@ class Converted(TypeDecorator[Any]):
     cache_ok = True
     impl: Any = String
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls.cache_ok = cls.__dict__.get("cache_ok", True)  # SQLAlchemy looks at each class alone
+
     def to_driver(self, dialect: Dialect) -> Convert | None:
         """Return the conversion of a non-null value for the driver, or None."""
         raise NotImplementedError
@@ -279,6 +283,7 @@ class JsonValue(Converted):
     """
 
     impl = JSON
+    cache_ok = False  # an annotation need not be hashable
 
     def __init__(self, annotation: Any = Any) -> None:
         super().__init__()

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from dataflow.errors import FilterError, did_you_mean
+from dataflow.errors import FilterError, did_you_mean, shown
 from dataflow.query.expressions import Expressions
-from dataflow.query.kinds import ANY, FLOAT, Array, Scalar, WholeNumber
+from dataflow.query.kinds import FLOAT, Array, Scalar, WholeNumber
 from dataflow.query.terms import Term, as_json, call, literal, number_of
 
 __all__ = ["ACCUMULATORS", "Accumulation", "parse_accumulator"]
@@ -47,7 +47,9 @@ def parse_accumulator(name: str, given: Any, scope: Expressions) -> Accumulation
         FilterError: For an unknown accumulator or an operand of a wrong type.
     """
     if not isinstance(given, Mapping) or len(given) != 1:
-        problem = f"{name!r} needs one accumulator, as in {{'$sum': '$amount'}}, not {given!r}."
+        problem = (
+            f"{name!r} needs one accumulator, as in {{'$sum': '$amount'}}, not {shown(given)}."
+        )
         raise FilterError(problem=problem, at=scope.at)
     operator, operand = next(iter(given.items()))
     if operator not in ACCUMULATORS:
@@ -113,7 +115,7 @@ def _extreme(name: str) -> Callable[[Term, Term], Term]:
 
 def _json_extreme(name: str, value: Term) -> Term:
     keys = [call(key, value) for key in ("json rank", "number of json", "json text key")]
-    return call(name, value, *keys, kind=ANY)
+    return call("json column", call(name, value, *keys))
 
 
 def _deviation(which: str) -> Callable[[Term, Term], Term]:
@@ -128,11 +130,11 @@ def _placed(name: str) -> Callable[[Term, Term], Term]:
     """Return the rule of `$first` or `$last`."""
 
     def rule(value: Term, place: Term) -> Term:
-        packed = as_json(value) if value.is_document else value
+        packed = value if isinstance(value.kind, Scalar) else as_json(value)
         found = call(name, place, packed, kind=packed.kind)
         if isinstance(packed.kind, Scalar):
             return found
-        return Term(packed.kind, found.sql)
+        return Term(packed.kind, call("json column", found).sql)
 
     return rule
 

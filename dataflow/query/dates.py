@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, TypeGuard
 
-from dataflow.errors import FilterError
+from dataflow.errors import FilterError, shown
 
 __all__ = ["instant_of", "is_date"]
 
@@ -37,7 +37,7 @@ def instant_of(value: Mapping[str, Any], at: str | None = None) -> dt.datetime:
         return _parse(text)
     except (TypeError, ValueError, OverflowError):
         raise FilterError(
-            problem=f"$date cannot be {text!r}.",
+            problem=f"$date cannot be {shown(text)}.",
             advise='write "today", "now", "-5m", "-1h", "-7d" or an ISO date',
             at=at,
         ) from None

@@ -28,7 +28,7 @@ from typing import Any
 
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
-from dataflow.errors import FilterError, did_you_mean
+from dataflow.errors import FilterError, did_you_mean, shown
 from dataflow.query.dates import instant_of, is_date
 from dataflow.query.regex import RegexError, regex_of
 from dataflow.query.text import pattern_for
@@ -75,7 +75,7 @@ def json_value(value: Any, what: str, at: str | None = None) -> Any:
     try:
         plain = _plain(value)
     except (PydanticSerializationError, ValueError, RecursionError):
-        problem = f"{what} cannot compare JSON with {type(value).__name__} {value!r}."
+        problem = f"{what} cannot compare JSON with {type(value).__name__} {shown(value)}."
         raise FilterError(problem=problem, at=at) from None
     return plain
 
@@ -135,7 +135,10 @@ def node_count(tree: Tree) -> int:
 class _Leaf:
     """One operator on one path."""
 
-    def __init__(self, operator: str, path: Path, value: Any, at: str | None) -> None:
+    def __init__(
+        self, operator: str, path: Path, value: Any, at: str | None, depth: int = 0
+    ) -> None:
+        self.depth = depth
         self.operator = operator
         self.path = path
         self.value = value
@@ -160,7 +163,7 @@ class _Leaf:
 
     def text(self) -> str:
         if not isinstance(self.value, str):
-            raise self.refuse(f"takes a text, not {self.value!r}.")
+            raise self.refuse(f"takes a text, not {shown(self.value)}.")
         return str(self.scalar(self.value))
 
     def many(self) -> list[Any]:
@@ -214,7 +217,7 @@ def _size(term: _Leaf) -> Tree:
         if operator not in _COMPARE:
             raise term.refuse(f"has no operator {operator!r}.", did_you_mean(operator, _COMPARE))
         if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < 2**31:
-            raise term.refuse(f"takes a whole number from 0, not {number!r}.")
+            raise term.refuse(f"takes a whole number from 0, not {shown(number)}.")
         parts.append(["size", term.path, _COMPARE[operator], number])
     return ["and", *parts]
 
@@ -237,14 +240,14 @@ def _regex(term: _Leaf) -> Tree:
     try:
         regex = regex_of(term.text())
     except RegexError as error:
-        raise term.refuse(f"cannot use {term.value!r}: {error}.") from None
+        raise term.refuse(f"cannot use {shown(term.value)}: {error}.") from None
     return ["is", term.path, "regex", list(regex)]
 
 
 def _element(term: _Leaf) -> Tree:
     if not isinstance(term.value, Mapping) or not term.value:
         raise term.refuse("takes a filter, or operators for single values.")
-    return ["element", term.path, parse_elements(term.value, term.at)]
+    return ["element", term.path, parse_elements(term.value, term.at, term.depth + 1)]
 
 
 OPERATORS: dict[str, Callable[[_Leaf], Tree]] = {
@@ -272,14 +275,16 @@ OPERATORS: dict[str, Callable[[_Leaf], Tree]] = {
 }
 
 
-def leaf(operator: str, path: tuple[str, ...], value: Any, at: str | None = None) -> Tree:
-    """Return the tree of one operator on one path.
+def leaf(
+    operator: str, path: tuple[str, ...], value: Any, at: str | None = None, depth: int = 0
+) -> Tree:
+    """Return the tree of one operator on one path, at a depth of nested `$elemMatch`.
 
     Raises:
         FilterError: For an unknown operator or a value that it does not take.
     """
     rule = OPERATORS.get(operator)
-    term = _Leaf(operator, list(path), value, at)
+    term = _Leaf(operator, list(path), value, at, depth)
     if rule is None:
         problem = f"there is no operator {operator!r} for JSON."
         raise FilterError(problem=problem, advise=did_you_mean(operator, OPERATORS), at=at)
@@ -292,11 +297,15 @@ def parse_elements(filter: Mapping[str, Any], at: str | None, depth: int = 1) ->
     Raises:
         FilterError: For an unknown operator, a wrong shape or more than 16 levels.
     """
-    if depth > _MAX_DEPTH:
-        raise FilterError(problem=f"$elemMatch is nested deeper than {_MAX_DEPTH}.", at=at)
+    _check_depth(depth, at)
     entries = with_options(filter, "$elemMatch", at).items()
     parts = [_element_part(key, value, at, depth) for key, value in entries]
     return parts[0] if len(parts) == 1 else ["and", *parts]
+
+
+def _check_depth(depth: int, at: str | None) -> None:
+    if depth > _MAX_DEPTH:
+        raise FilterError(problem=f"$elemMatch is nested deeper than {_MAX_DEPTH}.", at=at)
 
 
 def _element_part(key: Any, value: Any, at: str | None, depth: int) -> Tree:
@@ -313,11 +322,12 @@ def _element_part(key: Any, value: Any, at: str | None, depth: int) -> Tree:
     if key.startswith("$"):
         if isinstance(value, list | tuple) and key in ("$eq", "$ne"):
             raise FilterError(problem=f"{key} in $elemMatch compares no lists in lists.", at=at)
-        return _element_leaf(key, (), value, at)
+        return _element_leaf(key, (), value, at, depth)
     return ["and", ["object"], _element_field(tuple(key.split(".")), value, at, depth)]
 
 
 def _element_field(path: tuple[str, ...], value: Any, at: str | None, depth: int) -> Tree:
+    _check_depth(depth, at)
     if not all(path) or "\0" in "".join(path):
         raise FilterError(problem=f"the path {'.'.join(path)!r} has an empty part.", at=at)
     if not is_operators(value) or is_date(value):
@@ -327,16 +337,18 @@ def _element_field(path: tuple[str, ...], value: Any, at: str | None, depth: int
         if operator == "$not":
             parts.append(["not", _element_field(path, _operators(item, at), at, depth + 1)])
         else:
-            tree = _element_leaf(operator, path, item, at)
+            tree = _element_leaf(operator, path, item, at, depth)
             parts.append(["not", tree] if operator in ("$exists", "$null") and not item else tree)
     return ["and", *parts]
 
 
-def _element_leaf(operator: str, path: tuple[str, ...], value: Any, at: str | None) -> Tree:
+def _element_leaf(
+    operator: str, path: tuple[str, ...], value: Any, at: str | None, depth: int
+) -> Tree:
     if operator in ("$eq", "$ne"):
         tree = _element_equal(path, value, at)
         return ["not", tree] if operator == "$ne" else tree
-    return leaf(operator, path, value, at)
+    return leaf(operator, path, value, at, depth)
 
 
 def _element_equal(path: tuple[str, ...], value: Any, at: str | None) -> Tree:

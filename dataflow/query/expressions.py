@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import sqlalchemy as sa
 
-from dataflow.errors import FilterError, did_you_mean
+from dataflow.errors import FilterError, did_you_mean, shown
 from dataflow.query.dates import instant_of, is_date
 from dataflow.query.kinds import BOOL, FLOAT, INSTANT, INT, NUMBERS, TEXT, Array, Document, Json
 from dataflow.query.terms import (
@@ -78,7 +78,7 @@ class Expressions:
         try:
             return literal(value)
         except (TypeError, ValueError):
-            self.refuse(f"an expression cannot be {value!r}.")
+            self.refuse(f"an expression cannot be {shown(value)}.")
 
     def _mapping(self, expression: Mapping[str, Any], depth: int) -> Term:
         if not any(str(key).startswith("$") for key in expression):

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 import sqlalchemy as sa
 
-from dataflow.errors import FilterError, did_you_mean
+from dataflow.errors import FilterError, did_you_mean, shown
 from dataflow.models.columntypes import JsonValue
 from dataflow.models.spec import FieldSpec
 from dataflow.query.dates import instant_of, is_date
@@ -217,7 +217,7 @@ def _text(parser: _Parser, operator: str, field: FieldSpec, value: Any) -> Shape
     if not isinstance(field.column.type, sa.String):
         raise parser.refuse(f"{operator} compares text, and field {field.name!r} holds none.")
     if not isinstance(value, str):
-        raise parser.refuse(f"{operator} of field {field.name!r} takes a text, not {value!r}.")
+        raise parser.refuse(f"{operator} of field {field.name!r} takes a text, not {shown(value)}.")
     pattern = pattern_for(operator, value)
     parser.values.append(parser.validate.value(field, pattern))
     return ("ilike" if operator in ("$ilike", "$icontains") else "like", field.name)
@@ -231,7 +231,7 @@ def _regex(parser: _Parser, operator: str, field: FieldSpec, value: Any) -> Shap
     try:
         regex = regex_of(parser.validate.value(field, value))
     except RegexError as error:
-        problem = f"the regular expression {value!r} of field {field.name!r}: {error}."
+        problem = f"the regular expression {shown(value)} of field {field.name!r}: {error}."
         raise parser.refuse(problem) from None
     parser.values += [regex, regex]
     return ("regex", field.name)

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from dataflow.errors import FilterError
 from dataflow.query.accumulators import Accumulation, parse_accumulator
 from dataflow.query.expressions import Expressions
-from dataflow.query.kinds import ANY, Array, Json
+from dataflow.query.kinds import ANY, Json, Scalar
 from dataflow.query.rows import Order, Rows
 from dataflow.query.terms import Term, as_json, call, document, leaves, rebuilt
 
@@ -54,10 +54,10 @@ def _group_key(term: Term) -> Term:
     """Return a key whose parts can be compared; what is missing is null."""
     if term.is_document:
         return document({name: _group_key(part) for name, part in term.parts.items()})
-    if isinstance(term.kind, Json | Array):
-        value = as_json(term, exact=not isinstance(term.kind, Json))
-        filled = call("json column", value, kind=ANY)
-        return Term(ANY, call("json key", filled).sql, weight=filled.weight)
+    if not isinstance(term.kind, Scalar):
+        filled = call("json column", as_json(term))
+        kind = ANY if isinstance(term.kind, Json) else term.kind
+        return Term(kind, call("json key", filled).sql, weight=filled.weight)
     if term.family == "decimal":
         return call("decimal key", term, kind=term.kind)
     return term
@@ -107,9 +107,11 @@ def bucket_rows(rows: Rows, options: Any) -> Rows:
         problem = "$bucket takes groupBy, boundaries, default and, if wished, output."
         advise = "give a default, the bucket of what is outside; MongoDB fails without one"
         raise FilterError(problem=problem, advise=advise, at=at)
+    value = Expressions(rows.fields, at).compile(options["groupBy"])
+    # A column of its own, because it is compared with every boundary.
+    rows = rows.nested({"\0bucket": value}, once=True)
     scope = Expressions(rows.fields, at)
-    value = scope.compile(options["groupBy"])
-    key = _bucket_key(scope, value, options)
+    key = _bucket_key(scope, rows.fields["\0bucket"], options)
     output = options.get("output", {"count": {"$sum": 1}})
     if not isinstance(output, Mapping):
         raise FilterError(problem="$bucket's output takes accumulators by name.", at=at)

@@ -11,7 +11,7 @@ from dataflow.errors import FilterError
 from dataflow.query.elements import Elements
 from dataflow.query.expressions import Expressions
 from dataflow.query.grouping import check_name
-from dataflow.query.kinds import ANY, INT, Array, Document, Json
+from dataflow.query.kinds import ANY, INT, Array, Document, Json, Scalar
 from dataflow.query.rows import Joined, Order, Rows, rows_of
 from dataflow.query.terms import (
     Term,
@@ -47,6 +47,8 @@ def lookup_rows(rows: Rows, options: Any) -> Rows:
     local = Expressions(rows.fields, rows.plan.at).field(str(options["localField"]))
     other = Expressions(foreign.fields, rows.plan.at).field(str(options["foreignField"]))
     nullable = _is_nullable(local) and table.spec.field(str(options["foreignField"])).nullable
+    if not isinstance(local.kind, Scalar):
+        local = call("json column", as_json(local))  # what is missing looks up null
     test = _equality(local, other, nullable=nullable)
     value = document(foreign.fields)
     place = foreign.fields[table.spec.key[0]]
@@ -54,7 +56,7 @@ def lookup_rows(rows: Rows, options: Any) -> Rows:
     query = sa.select(array.sql).select_from(foreign.source).where(test)
     found = query.correlate(rows.source).scalar_subquery()
     term = Term(array.kind, call("json or empty", found, kind=ANY).sql, weight=array.weight)
-    joins = {**rows.joins, options["as"]: Joined(foreign, test)}
+    joins = {**rows.joins, options["as"]: Joined(foreign, test, term)}
     return rows.replaced(fields={**rows.fields, options["as"]: term}, joins=joins)
 
 
@@ -83,12 +85,10 @@ def unwind_rows(rows: Rows, options: Any) -> Rows:
     """Return one row per element of a list."""
     unwind = _options(rows, options)
     head, *rest = unwind.path.split(".")
-    joined = rows.joins.get(unwind.path)
-    if joined is not None and not unwind.keep and unwind.index_name is None:
-        return _join(rows, unwind.path, joined)
+    joined = _joined(rows, unwind)
     if joined is not None:
-        rows = rows.nested()
-    rows = rows.free()
+        return _join(rows, unwind.path, joined)
+    rows = rows.nested() if rows.joins else rows.free()
     term = Expressions(rows.fields, rows.plan.at).field(unwind.path)
     if not isinstance(term.kind, Json | Array):
         raise _refuse(rows, f"$unwind takes a list, and {unwind.path!r} holds none.")
@@ -98,6 +98,14 @@ def unwind_rows(rows: Rows, options: Any) -> Rows:
     if unwind.index_name is not None:
         fields[unwind.index_name] = index
     return rows.replaced(fields=fields).nested()
+
+
+def _joined(rows: Rows, unwind: _Unwind) -> Joined | None:
+    """Return the join that may stand for the list: untouched, of all rows, with elements only."""
+    found = rows.joins.get(unwind.path)
+    if found is None or found.made is not rows.fields.get(unwind.path):
+        return None
+    return None if rows.is_limited or unwind.keep or unwind.index_name is not None else found
 
 
 def _options(rows: Rows, options: Any) -> _Unwind:
@@ -136,10 +144,10 @@ def _spread(rows: Rows, term: Term, unwind: _Unwind) -> tuple[Rows, Term, Term]:
     natural = (*rows.natural, place) if rows.natural else ()
     order = (*rows.order, place) if rows.order else ()
     item = term.kind.item if isinstance(term.kind, Array) else ANY
-    if not unwind.keep:
+    if unwind.keep and isinstance(item, Document):
+        element = Term(item, element.sql)  # an object of its own could not be missing
+    else:
         element = unpacked(element, item)
-    elif not isinstance(item, Json):
-        element = Term(item, element.sql) if isinstance(item, Document | Array) else element
     return rows.replaced(source=source, natural=natural, order=order), element, index
 
 

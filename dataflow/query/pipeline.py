@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy.types import TypeEngine
 
 from dataflow.query.accumulators import ACCUMULATORS
-from dataflow.query.kinds import Json, JsonText, Scalar
+from dataflow.query.kinds import Document, Json, JsonText, Scalar
 from dataflow.query.rows import Plan, Table, order_columns, rows_of
 from dataflow.query.stages import STAGES, apply_stages
 from dataflow.query.terms import Term, call
@@ -82,4 +82,4 @@ def _column(term: Term, found: list[Any]) -> TypeEngine[Any] | Columns:
         found.append(term.sql)
         return type_
     found.append(call("json text", term).sql)
-    return JsonText(kind, missing=isinstance(kind, Json))
+    return JsonText(kind, missing=isinstance(kind, Json | Document))

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dataflow.errors import FilterError
+from dataflow.errors import FilterError, shown
 from dataflow.query.expressions import Expressions
+from dataflow.query.kept import MAX_KEPT_DEPTH, kept_parts
+from dataflow.query.kinds import Json
 from dataflow.query.rows import Rows
+from dataflow.query.source import MAX_PARTS
 from dataflow.query.terms import Term, document
 
 __all__ = ["add_fields", "project_fields"]
@@ -23,8 +26,9 @@ def _check(rows: Rows, stage: str, options: Any) -> None:
     if not isinstance(options, Mapping) or not options:
         raise _refuse(rows, f"{stage} takes a dict of fields.")
     for name in options:
-        if not isinstance(name, str) or not all(name.split(".")) or name.startswith("$"):
-            raise _refuse(rows, f"{stage} cannot name a field {name!r}.")
+        parts = name.split(".") if isinstance(name, str) else [""]
+        if not all(parts) or len(parts) > MAX_PARTS or name.startswith("$"):
+            raise _refuse(rows, f"{stage} cannot name a field {shown(name)}.")
 
 
 def _is_switch(value: Any) -> bool:
@@ -42,22 +46,95 @@ def project_fields(rows: Rows, options: Any) -> Rows:
         raise _refuse(rows, "$project includes fields or excludes them, not both.")
     if not chosen:
         return rows.replaced(fields=_without(rows, off))
-    scope = Expressions(rows.fields, rows.plan.at)
-    tree: Tree = {}
+    projection = _Projection(rows)
     if "_id" in rows.fields and "_id" not in options:
-        tree["_id"] = rows.fields["_id"]
+        projection.place("_id", rows.fields["_id"])
     for name, value in chosen.items():
-        _place(rows, tree, name, _chosen(scope, name, value))
-    return _settled(rows, {name: _built(part) for name, part in tree.items()})
+        projection.add(name, value)
+    return _settled(rows, projection.fields())
 
 
-def _chosen(scope: Expressions, path: str, value: Any) -> Term:
-    if _is_switch(value):
-        return scope.field(path)
-    if isinstance(value, Mapping) and not any(str(key).startswith("$") for key in value):
-        parts = {str(key): _chosen(scope, f"{path}.{key}", item) for key, item in value.items()}
-        return document(parts)
-    return scope.compile(value)
+class _Kept:
+    """A JSON field of which some parts are included."""
+
+    def __init__(self, term: Term) -> None:
+        self.term = term
+        self.tree: Tree = {}
+
+
+class _Projection:
+    """Collects what `$project` and `$addFields` name, by dotted paths."""
+
+    def __init__(self, rows: Rows, tree: Tree | None = None) -> None:
+        self.rows = rows
+        self.scope = Expressions(rows.fields, rows.plan.at)
+        self.tree: Tree = {} if tree is None else {**tree}
+
+    def refuse(self, problem: str) -> FilterError:
+        return _refuse(self.rows, problem)
+
+    def add(self, path: str, value: Any) -> None:
+        """Include or compute what stands at a path."""
+        if path.count(".") >= MAX_PARTS:
+            raise self.refuse(f"$project goes deeper than {MAX_PARTS} levels.")
+        if _is_switch(value):
+            self.include(path)
+        elif isinstance(value, Mapping) and not any(str(key).startswith("$") for key in value):
+            for key, item in value.items():
+                self.add(f"{path}.{key}", item)
+        else:
+            self.place(path, self.scope.compile(value))
+
+    def include(self, path: str) -> None:
+        parts = path.split(".")
+        term, depth = self.scope.field(parts[0]), 1
+        while depth < len(parts) and term.is_document:
+            depth += 1
+            term = self.scope.field(".".join(parts[:depth]))
+        if depth == len(parts) or not isinstance(term.kind, Json):
+            self.place(path, self.scope.field(path))
+            return
+        if len(parts) - depth > MAX_KEPT_DEPTH:
+            raise self.refuse(f"$project includes at most {MAX_KEPT_DEPTH} levels, not {path!r}.")
+        kept = self._kept(".".join(parts[:depth]), term)
+        for part in parts[depth:-1]:
+            kept = kept.setdefault(part, {})
+        kept[parts[-1]] = {}
+
+    def _kept(self, path: str, term: Term) -> Tree:
+        found: Any = self.tree
+        for part in path.split("."):
+            found = found.get(part) if isinstance(found, dict) else None
+        kept: _Kept = found if isinstance(found, _Kept) else _Kept(term)
+        if kept is not found:
+            self.place(path, kept)
+        return kept.tree
+
+    def place(self, path: str, term: Term | _Kept) -> None:
+        """Put a value at a path of objects."""
+        *heads, last = path.split(".")
+        tree = self.tree
+        for head in heads:
+            found: Any = tree.setdefault(head, {})
+            if isinstance(found, Term) and found.is_document:
+                found = tree[head] = dict(found.parts)
+            if not isinstance(found, dict):
+                raise self.refuse(f"the path {path!r} collides with {head!r}.")
+            tree = found
+        if last in tree:
+            raise self.refuse(f"the path {path!r} is given twice.")
+        tree[last] = term
+
+    def fields(self) -> dict[str, Term]:
+        return {name: _built(part) for name, part in self.tree.items()}
+
+
+def _built(part: Any) -> Term:
+    if isinstance(part, _Kept):
+        return kept_parts(part.term, part.tree)
+    if isinstance(part, Term):
+        return part
+    return document({name: _built(item) for name, item in part.items()})
 
 
 def _without(rows: Rows, names: list[str]) -> dict[str, Term]:
@@ -76,42 +153,25 @@ def _without(rows: Rows, names: list[str]) -> dict[str, Term]:
     return fields
 
 
-def _place(rows: Rows, tree: Tree, path: str, term: Term) -> None:
-    *heads, last = path.split(".")
-    for head in heads:
-        found = tree.setdefault(head, {})
-        if isinstance(found, Term):
-            if not found.is_document:
-                raise _refuse(rows, f"the path {path!r} collides with {head!r}.")
-            found = tree[head] = dict(found.parts)
-        tree = found
-    if last in tree:
-        raise _refuse(rows, f"the path {path!r} is given twice.")
-    tree[last] = term
-
-
-def _built(part: Any) -> Term:
-    if isinstance(part, Term):
-        return part
-    return document({name: _built(item) for name, item in part.items()})
-
-
 def add_fields(rows: Rows, options: Any) -> Rows:
     """Return rows with computed fields beside the others, or in place of them."""
     _check(rows, "$addFields", options)
-    scope = Expressions(rows.fields, rows.plan.at)
-    tree: Tree = dict(rows.fields)
+    projection = _Projection(rows, dict(rows.fields))
     for name, value in options.items():
-        term = scope.compile(value)
-        head, _, rest = name.partition(".")
-        if not rest:
-            tree[head] = term
-            continue
-        found = tree.get(head)
-        if isinstance(found, Term) and found.is_document:
-            tree[head] = {k: v for k, v in found.parts.items() if k != rest}
-        _place(rows, tree, name, term)
-    return _settled(rows, {name: _built(part) for name, part in tree.items()})
+        term = projection.scope.compile(value)
+        projection.tree = _removed(projection.tree, name.split("."))
+        projection.place(name, term)
+    return _settled(rows, projection.fields())
+
+
+def _removed(tree: Tree, path: list[str]) -> Tree:
+    """Return a tree of objects without what stands at a path."""
+    head, *rest = path
+    found = tree.get(head)
+    parts = dict(found.parts) if isinstance(found, Term) and found.is_document else found
+    if not rest:
+        return {name: part for name, part in tree.items() if name != head}
+    return {**tree, head: _removed(parts, rest)} if isinstance(parts, dict) else tree
 
 
 def _settled(rows: Rows, fields: Mapping[str, Term]) -> Rows:

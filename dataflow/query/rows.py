@@ -22,6 +22,9 @@ from dataflow.query.terms import Term, as_json, call, column_term, leaves, rebui
 __all__ = ["Joined", "Order", "Plan", "Rows", "Table", "order_columns", "rows_of"]
 
 
+MAX_INLINE_WEIGHT = 200
+
+
 class Order(NamedTuple):
     """One entry of an order."""
 
@@ -30,10 +33,11 @@ class Order(NamedTuple):
 
 
 class Joined(NamedTuple):
-    """Rows of another model, and which of them belong to a row."""
+    """Rows of another model, which of them belong to a row, and the list that they make."""
 
     foreign: Any
     test: Any
+    made: Term
 
 
 class Table(NamedTuple):
@@ -158,22 +162,27 @@ class Rows:
             statement = statement.offset(offset)
         return statement
 
-    def nested(self, extra: Mapping[str, Term] | None = None, *, cte: bool = False) -> Rows:
-        """Return the same rows with every field a column of a subquery.
+    def nested(self, extra: Mapping[str, Term] | None = None, *, once: bool = False) -> Rows:
+        """Return the same rows with every field a column of a named subquery.
+
+        Named ones (WITH) stay flat in the text, where nested ones overflow SQLite's parser.
 
         Args:
             extra: More fields to compute.
-            cte: Name the subquery once, for several uses.
+            once: Compute fields that are more than columns here, however often they are used.
         """
         fields = {**self.fields, **(extra or {})}
         orders = [entry.term for entry in (*self.order, *self.natural)]
         terms = [*fields.values(), *orders]
         flat = [leaf.sql for term in terms for leaf in leaves(term)]
         statement = self.select(flat)
-        name = f"s{self.plan.number()}"
-        source = statement.cte(name) if cte else statement.subquery(name)
+        source = statement.cte(f"s{self.plan.number()}")
+        limit = 1 if once else MAX_INLINE_WEIGHT
+        if heavy := any(term.weight > limit for term in fields.values()):
+            # The planner would put the expression in place of each use of its column.
+            source = source.prefix_with("MATERIALIZED")
         found = iter(list(source.c))
-        moved = {name: rebuilt(term, found) for name, term in fields.items()}
+        moved = {name: rebuilt(term, found, light=heavy) for name, term in fields.items()}
         order = tuple(Order(rebuilt(e.term, found), e.descending) for e in self.order)
         natural = tuple(Order(rebuilt(e.term, found), e.descending) for e in self.natural)
         return Rows(self.plan, source, moved, order=order, natural=natural)
@@ -184,10 +193,11 @@ class Rows:
 
     def numbered(self) -> tuple[Rows, Term]:
         """Return the rows with the number of their place in the order."""
-        if not self.position:
-            return self, Term(INT, sa.literal(0, sa.Integer()))
-        place = sa.func.row_number().over(order_by=order_columns(self.position))
-        rows = self.free().nested({"\0place": Term(INT, place)})
+        rows = self.free()
+        if not rows.position:
+            return rows, Term(INT, sa.literal(0, sa.Integer()))
+        place = sa.func.row_number().over(order_by=order_columns(rows.position))
+        rows = rows.nested({"\0place": Term(INT, place)})
         fields = dict(rows.fields)
         term = fields.pop("\0place")
         return rows.replaced(fields=fields), term
@@ -216,7 +226,7 @@ def order_columns(order: Iterable[Order]) -> list[Any]:
 def _sort_keys(term: Term) -> list[Any]:
     if isinstance(term.kind, Scalar):
         return [call("decimal key", term).sql if term.family == "decimal" else term.sql]
-    value = as_json(term)
+    value = call("json column", as_json(term))  # what is missing sorts with null
     number, text = (call(name, value).sql for name in ("number of json", "json text key"))
     return [call("json rank", value).sql, number, text, call("json rest", value).sql]
 

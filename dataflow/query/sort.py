@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from dataflow.errors import FilterError
+from dataflow.errors import FilterError, shown
 from dataflow.models.columntypes import JsonValue
 from dataflow.models.spec import ModelSpec
 
@@ -42,7 +42,7 @@ def parse_sort(spec: ModelSpec, sort: Any, at: str | None = None) -> Sort:
     elif isinstance(sort, Sequence):
         items = sort
     else:
-        raise FilterError(problem=f"a sort cannot be {sort!r}.", at=at)
+        raise FilterError(problem=f"a sort cannot be {shown(sort)}.", at=at)
     pairs = tuple(_pair(item, at) for item in items)
     for name, _ in pairs:
         if isinstance(spec.field(name, at).column.type, JsonValue):
@@ -63,7 +63,7 @@ def _pair(item: Any, at: str | None) -> tuple[str, bool]:
     known = isinstance(direction, str | int) and direction in _DIRECTIONS
     if not isinstance(name, str) or not known:
         raise FilterError(
-            problem=f"a sort entry cannot be {item!r}.",
+            problem=f"a sort entry cannot be {shown(item)}.",
             advise='write "-created_at", {"created_at": -1} or {"field": …, "direction": "desc"}',
             at=at,
         )

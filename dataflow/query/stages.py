@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from dataflow.errors import FilterError, did_you_mean
+from dataflow.errors import FilterError, did_you_mean, shown
 from dataflow.query.conditions import condition_for
 from dataflow.query.expressions import Expressions
 from dataflow.query.filters import parse_filter
@@ -16,7 +16,7 @@ from dataflow.query.joins import lookup_rows, unwind_rows
 from dataflow.query.kinds import ANY, Array
 from dataflow.query.projection import add_fields, project_fields
 from dataflow.query.rows import Order, Rows
-from dataflow.query.terms import Term, as_json, call, document, literal, truth
+from dataflow.query.terms import Term, as_json, call, document, truth
 
 __all__ = ["STAGES", "apply_stages"]
 
@@ -43,7 +43,7 @@ def apply_stages(rows: Rows, pipeline: Any) -> Rows:
     for stage in pipeline:
         if not isinstance(stage, Mapping) or len(stage) != 1:
             problem = (
-                f"a stage must be a dict with one key, such as {{'$match': …}}, not {stage!r}."
+                f"a stage must be a dict with one key, such as {{'$match': …}}, not {shown(stage)}."
             )
             raise refuse(rows, problem)
         ((name, options),) = stage.items()
@@ -56,7 +56,7 @@ def apply_stages(rows: Rows, pipeline: Any) -> Rows:
 
 def _match(rows: Rows, options: Any) -> Rows:
     if not isinstance(options, Mapping):
-        raise refuse(rows, f"$match takes a filter, not {options!r}.")
+        raise refuse(rows, f"$match takes a filter, not {shown(options)}.")
     rows = rows.free()
     plain = dict(options)
     tests = []
@@ -88,14 +88,14 @@ def _sort(rows: Rows, options: Any) -> Rows:
     order = []
     for name, direction in options.items():
         if not isinstance(direction, int | str) or direction not in _DIRECTIONS:
-            raise refuse(rows, f"$sort of {name!r} takes 1 or -1, not {direction!r}.")
+            raise refuse(rows, f"$sort of {name!r} takes 1 or -1, not {shown(direction)}.")
         order.append(Order(scope.field(str(name)), _DIRECTIONS[direction]))
     return rows.replaced(order=tuple(order))
 
 
 def _number(rows: Rows, stage: str, value: Any, least: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value < 2**62:
-        raise refuse(rows, f"{stage} takes a whole number from {least}, not {value!r}.")
+        raise refuse(rows, f"{stage} takes a whole number from {least}, not {shown(value)}.")
     return value
 
 
@@ -136,7 +136,7 @@ def _distinct(rows: Rows, options: Any) -> Rows:
 def _facet(rows: Rows, options: Any) -> Rows:
     if not isinstance(options, Mapping) or not options:
         raise refuse(rows, "$facet takes a dict of pipelines by name.")
-    shared = rows.nested(cte=True)
+    shared = rows.nested()
     fields: dict[str, Term] = {}
     for name, pipeline in options.items():
         check_name(rows, "$facet", name)
@@ -148,7 +148,9 @@ def _facet(rows: Rows, options: Any) -> Rows:
 
 def _packed(rows: Rows) -> Term:
     """Return all rows as one list."""
-    rows, place = rows.free().numbered() if rows.position else (rows.nested(), literal(0))
+    rows, place = rows.numbered()
+    if rows.is_limited or rows.group_by:
+        rows = rows.nested()
     value = document(rows.fields)
     array = call("push", place, as_json(value), kind=Array(value.kind))
     query = rows.select([array.sql]).scalar_subquery()

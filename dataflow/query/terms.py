@@ -15,7 +15,7 @@ from sqlalchemy.types import TypeEngine
 
 from dataflow.models.columntypes import JsonValue
 from dataflow.models.spec import FieldSpec
-from dataflow.query.call import Call
+from dataflow.query.call import Call, uses_of
 from dataflow.query.kinds import (
     ANY,
     BOOL,
@@ -88,7 +88,11 @@ def bound(value: Any, type_: TypeEngine[Any]) -> sa.BindParameter[Any]:
 
 def call(name: str, *args: Any, kind: Kind = ANY) -> Term:
     """Return the result of a call on terms or SQL expressions."""
-    weight = 1 + sum(arg.weight for arg in args if isinstance(arg, Term))
+    weight = 1 + sum(
+        arg.weight * uses_of(name, number)
+        for number, arg in enumerate(args)
+        if isinstance(arg, Term)
+    )
     sql = [arg.sql if isinstance(arg, Term) else arg for arg in args]
     type_ = kind.type if isinstance(kind, Scalar) else JSON_TYPE
     return Term(kind, Call(name, *sql, type_=type_), weight=weight)
@@ -131,12 +135,19 @@ def leaves(term: Term) -> Iterator[Term]:
         yield from leaves(part)
 
 
-def rebuilt(term: Term, columns: Iterator[Any]) -> Term:
-    """Return the term with its leaves read from columns, in the order of `leaves`."""
+def rebuilt(term: Term, columns: Iterator[Any], *, light: bool = False) -> Term:
+    """Return the term with its leaves read from columns, in the order of `leaves`.
+
+    Args:
+        term: A term.
+        columns: One per leaf.
+        light: Whether the columns are computed once, however often they are used.
+    """
+    weight = 1 if light else term.weight
     if not term.is_document:
-        return replace(term, sql=next(columns))
-    parts = {name: rebuilt(part, columns) for name, part in term.parts.items()}
-    return replace(term, parts=parts)
+        return replace(term, sql=next(columns), weight=weight)
+    parts = {name: rebuilt(part, columns, light=light) for name, part in term.parts.items()}
+    return replace(term, parts=parts, weight=weight)
 
 
 # ------------------------------------------------------------------------ JSON
@@ -191,9 +202,10 @@ def unpacked(value: Term, kind: Kind) -> Term:
 
 def get_path(term: Term, path: tuple[str, ...]) -> Term:
     """Return what a path leads to inside JSON; going into arrays yields an array."""
-    value = as_json(term, exact=False)
-    for key in path:
-        value = call("json get", value, bound(key, sa.Text()))
+    first, *rest = path
+    value = call("json get", as_json(term, exact=False), bound(first, sa.Text()))
+    for key in rest:
+        value = call("json step", value, bound(key, sa.Text()))
     return value
 
 

@@ -34,7 +34,14 @@ _POSTGRESQL = {
         "AS e(e) WHERE (e.e -> CAST({1} AS text)) IS NOT NULL) "
         "ELSE {0} -> CAST({1} AS text) END"
     ),
-    "json type": "jsonb_typeof({0})",
+    # One of several keys: what it goes into stands in the text once, and OFFSET keeps the
+    # planner from putting it in place of each use.
+    "json step": (
+        "(SELECT CASE WHEN jsonb_typeof(x.x) = 'array' THEN (SELECT coalesce("
+        "jsonb_agg(e.e -> CAST({1} AS text)), '[]'::jsonb) FROM jsonb_array_elements(x.x) "
+        "AS e(e) WHERE (e.e -> CAST({1} AS text)) IS NOT NULL) "
+        "ELSE x.x -> CAST({1} AS text) END FROM (SELECT {0} AS x OFFSET 0) AS x)"
+    ),
     "json rank": (
         "CASE jsonb_typeof({0}) WHEN 'number' THEN 2 WHEN 'string' THEN 3 WHEN 'object' THEN 4 "
         "WHEN 'array' THEN 5 WHEN 'boolean' THEN 6 WHEN 'null' THEN 1 ELSE 0 END"
@@ -64,7 +71,17 @@ _POSTGRESQL = {
     "json element": "{0}",
     "json kept": "coalesce({0}, CASE WHEN {1} = 'null'::jsonb THEN {1} END)",
     "json index": "CASE WHEN jsonb_typeof({1}) = 'array' THEN {0} END",
-    "json set": "jsonb_set({0}, string_to_array(CAST({1} AS text), chr(1)), {3})",
+    "json set": (
+        "CASE WHEN {3} IS NULL THEN {0} #- string_to_array(CAST({1} AS text), chr(1)) "
+        "ELSE jsonb_set({0}, string_to_array(CAST({1} AS text), chr(1)), {3}) END"
+    ),
+    "json keep": "{2}",
+    "json key of": "({0} -> CAST({1} AS text))",
+    "json keep object": "CASE jsonb_typeof({0}) WHEN 'object' THEN {1} WHEN 'array' THEN {2} END",
+    "json keep array": (
+        "(SELECT coalesce(jsonb_agg({1}), '[]'::jsonb) FROM jsonb_array_elements({0}) "
+        "AS {2}(e) WHERE jsonb_typeof({2}.e) = 'object')"
+    ),
     "object part": (
         "CASE WHEN {1} IS NULL THEN '{{}}'::jsonb "
         "ELSE jsonb_build_object(CAST({0} AS text), {1}) END"
@@ -156,8 +173,10 @@ _POSTGRESQL = {
     ),
     "json compare": (
         "CASE WHEN {2} <> {3} THEN sign({2} - {3})::integer "
-        "WHEN {2} = 2 THEN sign(CAST({0} #>> '{{}}' AS numeric) "
-        "- CAST({1} #>> '{{}}' AS numeric))::integer "
+        # A constant is cast while planning, so each cast has a guard of its own.
+        "WHEN {2} = 2 THEN sign("
+        "CASE WHEN jsonb_typeof({0}) = 'number' THEN CAST({0} #>> '{{}}' AS numeric) END - "
+        "CASE WHEN jsonb_typeof({1}) = 'number' THEN CAST({1} #>> '{{}}' AS numeric) END)::integer "
         "WHEN {2} = 3 THEN CASE WHEN {0} = {1} THEN 0 WHEN ({0} #>> '{{}}') COLLATE \"C\" "
         "< ({1} #>> '{{}}') COLLATE \"C\" THEN -1 ELSE 1 END "
         "WHEN {2} < 2 OR {0} = {1} THEN 0 WHEN {0} < {1} THEN -1 ELSE 1 END"
@@ -177,7 +196,7 @@ _SQLITE = {
     "json column": "coalesce({0}, 'null')",
     "json or null": "NULLIF({0}, 'null')",
     "json literal": "{0}",
-    "json rest": "{0}",
+    "json rest": "CASE WHEN json_type({0}) NOT IN ('integer', 'real', 'text') THEN {0} END",
     "json or empty": "coalesce({0}, '[]')",
     "json text": "{0}",
     "json empty array": "'[]'",
@@ -185,7 +204,6 @@ _SQLITE = {
         "CASE json_type({0}) WHEN 'object' THEN {0} -> ('$.' || json_quote({1})) "
         "WHEN 'array' THEN dataflow_json_map({0}, {1}) END"
     ),
-    "json type": "json_type({0})",
     "json rank": (
         "CASE json_type({0}) WHEN 'integer' THEN 2 WHEN 'real' THEN 2 WHEN 'text' THEN 3 "
         "WHEN 'object' THEN 4 WHEN 'array' THEN 5 WHEN 'true' THEN 6 WHEN 'false' THEN 6 "
@@ -218,7 +236,10 @@ _SQLITE = {
     ),
     "json kept": "coalesce({0}, CASE WHEN {1} = 'null' THEN 'null' END)",
     "json index": "CASE WHEN json_type({1}) = 'array' THEN {0} END",
-    "json set": "json_set({0}, {2}, json({3}))",
+    "json set": (
+        "CASE WHEN {3} IS NULL THEN json_remove({0}, {2}) ELSE json_set({0}, {2}, json({3})) END"
+    ),
+    "json keep": "dataflow_json_keep({0}, {1})",
     "array": "dataflow_json_array({all})",
     "object empty": "'{{}}'",
     "typed": "{0}",

@@ -81,7 +81,7 @@ def _frozen(value: Any) -> Hashable | None:
     """Return a pipeline as a key of a cache; None where its meaning changes with time."""
     try:
         return _freeze(value)
-    except TypeError:
+    except (TypeError, RecursionError):  # what is nested too deep is refused when compiled
         return None
 
 

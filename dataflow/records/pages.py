@@ -64,8 +64,9 @@ class Pages:
         names = self._names(request, sort)
         values = dict(request.where.parameters)
         nulls = self._place(request, sort, values)
-        # One more than asked for tells whether there is a next page.
-        limit = None if request.limit is None else request.limit + 1
+        limit = request.limit
+        if limit is not None and request.lock is None:
+            limit += 1  # one more than asked for tells whether there is a next page
         values |= {"limit": limit, "offset": request.offset}
         prepared = self._compiler.get(
             ("list", request.where.shape, sort, names, nulls, limit is None, request.offset > 0,

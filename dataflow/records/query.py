@@ -238,7 +238,8 @@ class AsyncQuery(_Chain):
             MultipleRecordsError: If there are several.
         """
         name, criteria = self._parts.store.spec.name, repr(self._parts.filter or {})
-        page = await self._list(limit=2)
+        limit = self._parts.limit
+        page = await self._list(limit=2 if limit is None else min(2, limit))
         if not page["records"]:
             raise RecordNotFoundError(model=name, criteria=criteria)
         if len(page["records"]) > 1:
@@ -255,6 +256,11 @@ class AsyncQuery(_Chain):
                 exact on SQLite, which keeps none.
         """
         store, where = self._parts.store, self._parts.where
+        if self._parts.distinct:
+            fields = list(self._parts.check().fields or ())
+            counted = [{"$distinct": fields}, {"$count": "n"}]
+            found = await run_aggregate(store, where, counted)
+            return int(found[0]["n"]) if found else 0
         if not estimate:
             return await store.count(where)
         await store.ready()

@@ -13,7 +13,7 @@ from pages import Block, blocks_of, name_of
 from dataflow import DataFlow, DataFlowError
 from dataflow.nodes.registry import default_registry
 
-__all__ = ["IN_MEMORY", "assert_page_runs"]
+__all__ = ["IN_MEMORY", "PageRun", "assert_page_runs"]
 
 IN_MEMORY = "sqlite:///:memory:"
 

@@ -28,7 +28,7 @@ def test_the_readme_begins_with_two_commands_and_few_lines_of_code():
     blocks = blocks_of(ROOT / "README.md")
 
     commands = [block.text.splitlines() for block in blocks if block.language == "console"]
-    (code,) = [block.text for block in blocks if block.language == "python"]
+    code, *_ = [block.text for block in blocks if block.language == "python"]
     assert [len(lines) for lines in commands] == [2, 2]
     assert commands[0][1] == ".venv/bin/pytest"
     assert len([line for line in code.splitlines() if line.strip()]) == 15

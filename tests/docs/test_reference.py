@@ -20,6 +20,8 @@ from dataflow.models.fields import FieldOptions
 from dataflow.models.spec import ModelOptions
 from dataflow.nodes.parameter import REQUIRED
 from dataflow.query import filters
+from dataflow.query.builder import QueryBuilder
+from dataflow.records.query import AsyncQuery, Query
 from dataflow.runtime import events
 from dataflow.runtime.builder import StepOptions
 from dataflow.runtime.local import RunOptions
@@ -36,6 +38,17 @@ TYPES = {
 
 def names_in(cell: str) -> list[str]:
     return re.findall(r"`([^`]+)`", cell)
+
+
+def calls_of(kind: type) -> list[str]:
+    """Return the public methods of a class as they are called, without types."""
+    calls = []
+    for name, method in inspect.getmembers(kind, inspect.isfunction):
+        if not name.startswith("_"):
+            parameters = list(inspect.signature(method).parameters.values())[1:]
+            plain = [p.replace(annotation=inspect.Parameter.empty) for p in parameters]
+            calls.append(f"{name}{inspect.Signature(plain)}")
+    return calls
 
 
 def error_classes() -> dict[str, str]:
@@ -115,6 +128,37 @@ def test_the_reference_lists_every_operator_of_filters():
     listed = [name for row in rows for name in names_in(row[0])]
 
     assert sorted(listed) == sorted({*filters._OPERATORS, "$and", "$or", "$nor", "$not"})
+
+
+def test_the_reference_lists_the_inputs_and_outputs_of_the_aggregate_node(memory: DataFlow):
+    node = memory.nodes.get("AggregateNode")
+    expected = {
+        p.name: "required" if p.default is REQUIRED else repr(p.default)
+        for p in node.parameters().values()
+    }
+
+    rows = tables_of(REFERENCE / "nodes.md", "## AggregateNode")
+    section = (REFERENCE / "nodes.md").read_text().partition("## AggregateNode")[2]
+    (outputs,) = re.findall(r"Output: (.*?)\. ", section.partition("## ")[0], re.DOTALL)
+
+    assert {code_of(name): code_of(default) for name, default, _ in rows} == expected
+    assert set(names_in(outputs)) == set(node.outputs() or ())
+
+
+@pytest.mark.parametrize("face", [Query, AsyncQuery])
+def test_the_reference_lists_every_step_and_result_of_a_query_as_it_is_called(face: type):
+    page = REFERENCE / "queries.md"
+    listed = [
+        names_in(row[0])[0] for row in tables_of(page, "## Steps") + tables_of(page, "## Results")
+    ]
+
+    assert sorted(listed) == sorted(calls_of(face))
+
+
+def test_the_reference_lists_every_call_of_the_query_builder():
+    rows = tables_of(REFERENCE / "queries.md", "## Query builder")
+
+    assert sorted(n for row in rows for n in names_in(row[0])) == sorted(calls_of(QueryBuilder))
 
 
 @pytest.mark.parametrize(

@@ -287,7 +287,6 @@ def test_the_raw_sql_and_the_pipeline_that_replaces_it_give_the_same(
     assert [(group._id, group["count"]) for group in results] == cursor.rows
 
 
-@pytest.mark.filterwarnings("ignore:TypeDecorator UtcDateTime:sqlalchemy.exc.SAWarning")
 def test_the_orm_query_and_the_query_that_replaces_it_find_the_same(
     db: DataFlow, user: type, url: str, blocks: dict[str, str]
 ):

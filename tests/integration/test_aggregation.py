@@ -387,6 +387,29 @@ CASES: list[tuple[str, list[dict[str, Any]], Any]] = [
          {"_id": "Cy", "total": D("-3.5")}],
     ),
     (
+        "a join behind a limit, which counts records and not pairs",
+        [
+            {
+                "$lookup": {
+                    "from": "sales", "localField": "customer_id",
+                    "foreignField": "customer_id", "as": "same",
+                }
+            },
+            BY_ID,
+            {"$limit": 2},
+            {"$unwind": "$same"},
+            {"$project": {"id": 1, "other": "$same.id"}},
+        ],
+        [{"id": 1, "other": 1}, {"id": 1, "other": 2}, {"id": 2, "other": 1},
+         {"id": 2, "other": 2}],
+    ),
+    (
+        "parts of documents, and of documents in lists",
+        [BY_ID, {"$project": {"meta.l.q": 1, "meta.t": 1}}],
+        [{"meta": {"l": [{"q": 1}, {"q": 2}]}}, {"meta": {}}, {},
+         {"meta": {"l": {"q": 9}, "t": "x"}}, {"meta": {"t": "y"}}],
+    ),
+    (
         "several pipelines over the same records",
         [
             {
@@ -504,6 +527,33 @@ def test_a_pipeline_kept_for_its_shape_takes_the_values_of_each_call(sales: Data
     assert [total("open"), total("completed"), total("open")] == [D("1.5"), D("18.05"), D("1.5")]
 
 
+def rounded(times: int) -> Any:
+    expression: Any = "$meta.p"
+    for _ in range(times):
+        expression = {"$round": [expression, 1]}
+    return expression
+
+
+NESTED = rounded(20)
+
+
+def test_an_expression_that_doubles_with_each_stage_is_computed_once_per_stage(sales: DataFlow):
+    doubled: list[dict[str, Any]] = [
+        {"$addFields": {"quantity": {"$add": ["$quantity", "$quantity"]}}}
+    ]
+
+    total = sales.query("Sale").aggregate([*doubled * 40, {"$sum": "$quantity"}])
+
+    assert total == 13 * 2**40
+
+
+def test_a_long_path_is_no_long_statement(sales: DataFlow):
+    path = ".".join(["$meta", *"abcdefghijklmnop"])
+
+    assert sales.query("Sale").aggregate([{"$project": {"x": path}}, {"$limit": 1}]) == [{}]
+    assert len(sales.query("Sale").sql([{"$project": {"x": path}}]).text) < 20_000
+
+
 REFUSED: list[tuple[Any, type[Exception], str]] = [
     ([{"$foo": 1}], FilterError, "there is no stage '$foo'."),
     ([{"$matc": {}}], FilterError, "there is no stage '$matc'."),
@@ -548,7 +598,7 @@ REFUSED: list[tuple[Any, type[Exception], str]] = [
     ),
     ([{"$limit": 1}] * 101, FilterError, "a pipeline has at most 100 stages."),
     (
-        [{"$addFields": {"quantity": {"$add": ["$quantity", "$quantity"]}}}] * 30,
+        [{"$project": {"x": NESTED}}],
         FilterError,
         "an expression is too large; it repeats its own parts.",
     ),

@@ -9,6 +9,7 @@ import pytest
 
 from dataflow import DataFlow, LocalRuntime, WorkflowBuilder
 from dataflow.errors import FilterError, ParameterError, WorkflowDefinitionError
+from dataflow.portal import portal
 
 
 @pytest.fixture
@@ -35,6 +36,17 @@ def test_equal_records_are_returned_once(jobs: DataFlow):
     query = jobs.query("Job").fields("city", "state").sort("city").distinct()
 
     assert query.all() == [{"city": None, "state": "done"}, {"city": "Rome", "state": "new"}]
+
+
+def test_distinct_records_are_counted_once(jobs: DataFlow):
+    query = jobs.query("Job").fields("city", "state").distinct()
+
+    assert query.count() == 2
+    assert query.where({"id": 99}).count() == 0
+
+
+def test_one_of_a_limited_query_is_its_first(jobs: DataFlow):
+    assert jobs.query("Job").sort("-id").limit(1).one().id == 8
 
 
 @pytest.mark.parametrize(
@@ -133,13 +145,15 @@ def test_a_plan_with_measurements_is_postgresqls(jobs: DataFlow):
         query.explain(analyze=True)
 
 
-async def test_an_estimate_is_near_the_count(jobs: DataFlow):
+def test_an_estimate_is_near_the_count(jobs: DataFlow):
     jobs.bulk_create("Job", [{"state": "old"} for _ in range(5_000)])
     if is_postgres(jobs):
-        await jobs.database.run(jobs.database.driver.run_plain, "ANALYZE jobs", write=True)
+        driver = jobs.database.driver
+        portal.call(jobs.database.run(driver.run_plain, "ANALYZE jobs", write=True))
+    query = jobs.query("Job").where({"state": "old"})
 
-    estimate = await jobs.aio.query("Job").where({"state": "old"}).count(estimate=True)
-    page = await jobs.aio.query("Job").where({"state": "old"}).page(2, count="estimate")
+    estimate = query.count(estimate=True)
+    page = query.page(2, count="estimate")
 
     assert 4_500 <= estimate <= 5_500
     assert page["total"] == estimate

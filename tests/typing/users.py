@@ -50,8 +50,28 @@ assert_type(results, Results)
 assert_type(run_id, str)
 assert_type(db.read("User", 7), dict[str, Any] | None)
 
+query = db.query(User).where({"active": True}).sort("-id").fields("name").limit(10)
+page = query.page(limit=5, count="estimate")
+assert_type(page, dict[str, Any])
+assert_type(query.count(), int)
+assert_type(query.exists(), bool)
+assert_type(query.where({"name": "Ada"}).update({"active": False}), int)
+assert_type(query.explain(analyze=True), list[str])
+text, args = query.distinct().sql([{"$count": "users"}])
+assert_type(text, str)
+total: float = db.query("users").aggregate([{"$sum": "$id"}])
+names = [record.name for record in query.iterate(batch=100)]
+found = query.first()
+assert found is not None
+found_name: str = found.name or found["name"]
+builder.add_node("TagListNode", "tags", Tag.query_builder().filter({"weight": 1}).to_params())
+
 
 async def use_the_async_face() -> None:
+    names.extend([record.name async for record in db.aio.query(User).iterate()])
+    async with db.transaction():
+        locked = await db.aio.query(User).where({"id": 7}).for_update(nowait=True).one()
+        assert_type(locked["name"], Any)
     assert_type(await db.aio.create(User, name="Ada", email="a@example.com"), dict[str, Any])
     assert_type(await db.aio.count(User, {"active": True}), int)
     async with db.transaction(isolation="serializable"):

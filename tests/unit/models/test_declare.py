@@ -121,7 +121,7 @@ def test_a_failed_declaration_leaves_nothing_behind(memory: DataFlow):
 
     assert memory.list_models() == []
     assert list(memory.metadata.tables) == []
-    assert memory.nodes.names() == ()
+    assert memory.nodes.names() == ("AggregateNode",)
 
 
 def test_the_metadata_holds_the_tables(memory: DataFlow):
