@@ -26,6 +26,10 @@ Rows = Iterable[tuple[Any, ...]]
 Isolation = Literal["read_committed", "repeatable_read", "serializable"]
 
 
+def _never() -> bool:
+    return False
+
+
 class UpsertPlan(NamedTuple):
     """How a bulk upsert resolves conflicts.
 
@@ -36,6 +40,8 @@ class UpsertPlan(NamedTuple):
         repeats: Tells, once the rows are read, whether some of them have the same key.
         increment: A version column that grows by one with each update.
         revive: A soft-delete column that an update sets to NULL.
+        ascends: Tells, once the rows are read, whether they came in the order in which
+            the database sorts their keys.
     """
 
     table: sa.Table
@@ -45,6 +51,7 @@ class UpsertPlan(NamedTuple):
     repeats: Callable[[], bool]
     increment: sa.Column[Any] | None = None
     revive: sa.Column[Any] | None = None
+    ascends: Callable[[], bool] = _never
 
 
 class UpdatePlan(NamedTuple):

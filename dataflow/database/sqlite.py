@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
+from functools import partial
 from itertools import chain, islice
 from operator import itemgetter
 from typing import Any, ClassVar
@@ -30,6 +31,7 @@ from dataflow.database.driver import (
     UpsertPlan,
 )
 from dataflow.database.sqlite_aggregates import AGGREGATES
+from dataflow.database.sqlite_connection import Patience, open_connection
 from dataflow.database.sqlite_errors import translate_error
 from dataflow.database.sqlite_functions import FUNCTIONS
 from dataflow.errors import DataFlowError
@@ -128,6 +130,7 @@ class SqliteDriver(Driver):
                 "timeout": config.busy_timeout_s,
                 "isolation_level": None,
                 "factory": _Connection,
+                "async_creator_fn": partial(open_connection, Patience()),
                 "cached_statements": 256,
             },
             # Every transaction ends explicitly, here and in SQLAlchemy's own sessions.
@@ -142,40 +145,18 @@ class SqliteDriver(Driver):
         return {"uri": "true", **given} if self.in_memory else given
 
     def is_usable(self, connection: Any) -> bool:
-        return _alive(connection) and not connection.in_transaction
+        return connection.open and not connection.in_transaction
 
     async def fetch(self, connection: Any, sql: str, args: Sequence[Any]) -> Sequence[Row]:
-        timer = self._deadline(connection)
-        try:
-            rows: list[Row] = await connection.execute_fetchall(sql, args)
-        finally:
-            if timer is not None:
-                timer.cancel()
+        rows: list[Row] = await connection.fetch(sql, args, self.config.statement_timeout_s)
         return rows
 
     async def execute(self, connection: Any, sql: str, args: Sequence[Any]) -> int:
-        timer = self._deadline(connection)
-        try:
-            async with connection.execute(sql, args) as cursor:
-                return max(int(cursor.rowcount), 0)
-        finally:
-            if timer is not None:
-                timer.cancel()
-
-    async def _execute_many(self, connection: Any, sql: str, rows: Sequence[Sequence[Any]]) -> int:
-        async with connection.executemany(sql, rows) as cursor:
-            return max(int(cursor.rowcount), 0)
-
-    def _deadline(self, connection: Any) -> asyncio.TimerHandle | None:
-        limit = self.config.statement_timeout_s
-        if limit is None:
-            return None
-        return asyncio.get_running_loop().call_later(limit, _interrupt, connection)
+        return int(await connection.count(sql, args, self.config.statement_timeout_s))
 
     def stopped(self, connection: Any) -> bool:
         """Interrupt until the connection is closed: its thread may not have begun yet."""
-        if connection._connection is not None:  # noqa: SLF001 - None once its thread has closed it
-            _interrupt(connection)
+        if connection.interrupt_now():
             asyncio.get_running_loop().call_later(_AGAIN_S, self.stopped, connection)
         return True
 
@@ -193,7 +174,7 @@ class SqliteDriver(Driver):
         """Nothing to do: AUTOINCREMENT goes on above every key."""
 
     async def run_plain(self, connection: Any, sql: str) -> None:
-        await connection.execute_fetchall(sql)
+        await connection.fetch(sql, (), None)
 
     async def insert_rows(
         self, connection: Any, table: sa.Table, columns: Columns, rows: Rows, room: int
@@ -226,10 +207,10 @@ class SqliteDriver(Driver):
             sql = self._insert(table, columns, many) + ending
             starts = range(0, whole, many)
             flat = [list(chain.from_iterable(part[n : n + many])) for n in starts]
-            changed += await self._execute_many(connection, sql, flat)
+            changed += await connection.count_many(sql, flat)
         if whole < len(part):
             sql = self._insert(table, columns) + ending
-            changed += await self._execute_many(connection, sql, part[whole:])
+            changed += await connection.count_many(sql, part[whole:])
         return changed
 
     async def insert_generated(
@@ -237,7 +218,7 @@ class SqliteDriver(Driver):
     ) -> Sequence[int]:
         # The transaction holds the write lock, so the generated keys have no gaps.
         total = await self._insert_all(connection, table, columns, rows)
-        ((last,),) = await connection.execute_fetchall("SELECT last_insert_rowid()")
+        ((last,),) = await connection.fetch("SELECT last_insert_rowid()", (), None)
         return range(last - total + 1, last + 1)
 
     async def upsert_rows(self, connection: Any, plan: UpsertPlan, rows: Rows) -> int:
@@ -303,7 +284,7 @@ class SqliteDriver(Driver):
         for part in _parts(rows):
             latest = {key(row): row for row in part}
             moved = [move(row) for row in latest.values()]
-            total += await self._execute_many(connection, sql, moved)
+            total += await connection.count_many(sql, moved)
         return total
 
     def _insert(self, table: sa.Table, columns: Columns, many: int = 1) -> str:
@@ -335,15 +316,6 @@ def _parts(rows: Rows) -> Iterator[list[tuple[Any, ...]]]:
     iterator = iter(rows)
     while part := list(islice(iterator, _PART_ROWS)):
         yield part
-
-
-def _alive(connection: Any) -> bool:
-    return connection._running and connection._connection is not None  # noqa: SLF001 - aiosqlite has no public call that is not a coroutine
-
-
-def _interrupt(connection: Any) -> None:
-    if connection._connection is not None:  # noqa: SLF001 - None once its thread has closed it
-        connection._connection.interrupt()  # noqa: SLF001 - the public call is a coroutine around this line
 
 
 def _begin_for_writing(connection: sa.Connection) -> None:

@@ -51,6 +51,7 @@ __all__ = [
     "Microseconds",
     "UtcDateTime",
     "comparable",
+    "instant_of_text",
     "is_bytes",
     "utc_of",
 ]
@@ -174,14 +175,15 @@ class UtcDateTime(Converted):
         return _text_of_instant if dialect.name == "sqlite" else utc_of
 
     def from_driver(self, dialect: Dialect) -> Convert | None:
-        return _instant_of_text if dialect.name == "sqlite" else None
+        return instant_of_text if dialect.name == "sqlite" else None
 
 
 def _text_of_instant(value: dt.datetime) -> str:
     return utc_of(value).isoformat(" ", "microseconds")
 
 
-def _instant_of_text(value: str) -> dt.datetime:
+def instant_of_text(value: str) -> dt.datetime:
+    """Return an instant from SQLite's text; a naive one, of another writer, is UTC."""
     instant = dt.datetime.fromisoformat(value)
     return instant if instant.tzinfo is not None else instant.replace(tzinfo=dt.UTC)
 

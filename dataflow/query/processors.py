@@ -9,12 +9,30 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
 
-from dataflow.models.columntypes import Converted, utc_of
+from dataflow.models.columntypes import Converted, instant_of_text, utc_of
 
-__all__ = ["Convert", "bind_processor", "result_processor"]
+__all__ = ["INLINE_NAMES", "Convert", "bind_processor", "inline_source", "result_processor"]
 
 Convert = Callable[[Any], Any]
 _FLOAT8, _NUMERIC = 701, 1700
+
+INLINE_NAMES: dict[str, Any] = {"parse_instant": dt.datetime.fromisoformat}
+"""What the sources of `inline_source` refer to, besides the conversion itself."""
+
+
+def inline_source(convert: Convert, value: str, name: str) -> str:
+    """Return the source of a conversion in generated code, without a call where possible.
+
+    Args:
+        convert: The conversion, as `result_processor` returned it.
+        value: Source of the value, which is not None.
+        name: Name of the conversion in the generated code.
+    """
+    if convert is bool:
+        return f"{value} != 0"
+    if convert is instant_of_text:  # a Python function: its call costs as much as the parsing
+        return f"t if (t := parse_instant({value})).tzinfo is not None else {name}({value})"
+    return f"{name}({value})"
 
 
 def bind_processor(kind: TypeEngine[Any], dialect: sa.Dialect) -> Convert | None:

@@ -7,6 +7,8 @@ from itertools import chain
 from operator import itemgetter
 from typing import Any, Literal
 
+import sqlalchemy as sa
+
 from dataflow.database.database import Database
 from dataflow.database.driver import Driver, UpdatePlan, UpsertPlan
 from dataflow.database.transaction import Level
@@ -15,6 +17,7 @@ from dataflow.query.filters import Filter
 from dataflow.records.collect import Collector, Tally, never
 from dataflow.records.encoding import (
     Encoder,
+    Keys,
     Names,
     Row,
     is_uniform,
@@ -113,6 +116,11 @@ class Bulk:
         constants = {name: value for name, value in maintained.items() if name not in names}
         return Encoder(self._spec, self._driver.dialect, names, constants)
 
+    def _keys(self, names: Names) -> Keys:
+        # Texts sort by the database's collation; whole numbers are the same everywhere.
+        kinds = [self._spec.fields[name].column.type for name in names]
+        return Keys(names, ordered=all(isinstance(kind, sa.Integer) for kind in kinds))
+
     def _given_key(self, names: Names) -> str | None:
         """Return the generated key's name if the rows bring their own keys."""
         key = self._spec.key[0]
@@ -137,7 +145,7 @@ class Bulk:
         async with self._database.transaction() as level:
             async for segment in segments(data, size, self._check_changes):
                 encoder = self._encoder(segment.shape.names, self._store.scope.updated())
-                feed = _Feed(segment.groups, encoder, told_apart=self._spec.key)
+                feed = _Feed(segment.groups, encoder, told_apart=self._keys(self._spec.key))
                 plan = UpdatePlan(
                     self._spec.table,
                     encoder.columns,
@@ -245,7 +253,9 @@ class Bulk:
             async for segment in segments(data, size, check):
                 names, given = segment.shape
                 encoder = self._encoder(names, self._store.scope.created())
-                feed = _Feed(segment.groups, encoder, self._given_key(names), told_apart=key)
+                feed = _Feed(
+                    segment.groups, encoder, self._given_key(names), told_apart=self._keys(key)
+                )
                 chosen = () if ignore else update_fields or given
                 plan = self._upsert_plan(encoder, key, chosen, feed)
                 inserted += await level.run(self._driver.upsert_rows, plan, feed.rows())
@@ -270,6 +280,7 @@ class Bulk:
             feed.repeats,
             scope.version,
             scope.live,
+            feed.ascends,
         )
 
     def _check_upsert(
@@ -295,10 +306,9 @@ class _Feed:
         encoder: Encoder,
         given_key: str | None = None,
         keys: Names = (),
-        told_apart: Names = (),
+        told_apart: Keys | None = None,
     ) -> None:
-        self._identity = itemgetter(*told_apart) if told_apart else None
-        self._seen: set[Any] = set()
+        self._told_apart = told_apart
         self._groups = groups
         self._encoder = encoder
         self._given_key = given_key
@@ -313,8 +323,12 @@ class _Feed:
         return chain.from_iterable(map(self._encode, self._groups))
 
     def repeats(self) -> bool:
-        """Whether rows that were read have the same key."""
-        return len(self._seen) < self.count
+        """Whether rows that were read may have the same key."""
+        return self._told_apart is not None and self._told_apart.repeat
+
+    def ascends(self) -> bool:
+        """Whether the rows that were read came in the order of their keys."""
+        return self._told_apart is not None and self._told_apart.ascend
 
     def drain(self) -> None:
         for group in self._groups:
@@ -324,8 +338,8 @@ class _Feed:
         rows = group.rows
         self.count += len(rows)
         self.covered += len(group.places)
-        if self._identity is not None:
-            self._seen.update(map(self._identity, rows))
+        if self._told_apart is not None:
+            self._told_apart.add(rows)
         if self._given_key is not None:
             highest = max(map(itemgetter(self._given_key), rows))
             self.highest = highest if self.highest is None else max(highest, self.highest)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import repeat
-from operator import eq, itemgetter, methodcaller
+from itertools import islice
+from operator import itemgetter, lt
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,6 +14,7 @@ from dataflow.query.processors import bind_processor
 
 __all__ = [
     "Encoder",
+    "Keys",
     "Names",
     "Row",
     "is_uniform",
@@ -24,7 +25,6 @@ __all__ = [
 
 Names = tuple[str, ...]
 Row = dict[str, Any]
-_KEYS = methodcaller("keys")
 
 
 class Encoder:
@@ -64,6 +64,46 @@ class Encoder:
         return tuple(values)
 
 
+class Keys:
+    """Watches the keys of rows that stream by: are some equal, do they ascend?
+
+    Keys that ascend need not be remembered. Where they stop ascending, those that came
+    before count as repeated, because nobody knows any more which they were.
+    """
+
+    __slots__ = ("_count", "_get", "_last", "_seen", "ascend")
+
+    def __init__(self, names: Names, *, ordered: bool) -> None:
+        """Watch fields.
+
+        Args:
+            names: The fields that make a key.
+            ordered: Whether the database sorts their values as Python does.
+        """
+        self._get = itemgetter(*names)
+        self._seen: set[Any] = set()
+        self._count = 0
+        self._last: Any = None
+        self.ascend = ordered
+
+    def add(self, rows: Sequence[Row]) -> None:
+        """Look at the next rows."""
+        keys = list(map(self._get, rows))
+        if self.ascend:
+            self.ascend = (self._last is None or self._last < keys[0]) and all(
+                map(lt, keys, islice(keys, 1, None))
+            )
+            self._last = keys[-1]
+        if not self.ascend:
+            self._seen.update(keys)
+        self._count += len(keys)
+
+    @property
+    def repeat(self) -> bool:
+        """Whether some may be equal."""
+        return not self.ascend and len(self._seen) < self._count
+
+
 def key_values(rows: Sequence[Row], key: Names) -> list[Any]:
     """Return the keys of rows: values, or dicts for composite keys."""
     if len(key) == 1:
@@ -73,8 +113,8 @@ def key_values(rows: Sequence[Row], key: Names) -> list[Any]:
 
 def is_uniform(rows: Sequence[Mapping[str, Any]]) -> bool:
     """Whether all rows have the same fields, whatever their order."""
-    keys = rows[0].keys()
-    return all(map(eq, repeat(keys), map(_KEYS, rows)))
+    fields = len(rows[0])
+    return set(map(len, rows)) == {fields} and len(set[Any]().union(*rows)) == fields
 
 
 def positions_by_shape(rows: Sequence[Mapping[str, Any]]) -> dict[Names, Sequence[int]]:

@@ -8,7 +8,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
 
-from dataflow.query.processors import bind_processor, result_processor
+from dataflow.query.processors import (
+    INLINE_NAMES,
+    bind_processor,
+    inline_source,
+    result_processor,
+)
 
 __all__ = ["Columns", "Prepared", "RowReader", "prepare"]
 
@@ -48,7 +53,7 @@ class _Writer:
     def __init__(self, dialect: sa.Dialect) -> None:
         self._dialect = dialect
         self._count = 0
-        self.names: dict[str, Any] = {"drop": _without_missing, "MISSING": _MISSING}
+        self.names: dict[str, Any] = {**INLINE_NAMES, "drop": _without_missing, "MISSING": _MISSING}
 
     def record(self, columns: Columns) -> str:
         items = [f"{name!r}: {self._value(kind)}" for name, kind in columns]
@@ -67,7 +72,7 @@ class _Writer:
             return value
         name = f"c{self._count}"
         self.names[name] = convert
-        return f"{absent} if {value} is None else {name}({value})"
+        return f"{absent} if {value} is None else {inline_source(convert, value, name)}"
 
 
 def _without_missing(record: dict[str, Any]) -> dict[str, Any]:

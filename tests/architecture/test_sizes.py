@@ -12,8 +12,12 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "managers", "misc"}
 DRIVERS = {
     "asyncpg": {"database/postgres.py"},
-    "aiosqlite": set(),
-    "sqlite3": {"database/sqlite.py", "database/sqlite_errors.py"},
+    "aiosqlite": {"database/sqlite_connection.py"},
+    "sqlite3": {
+        "database/sqlite.py",
+        "database/sqlite_connection.py",
+        "database/sqlite_errors.py",
+    },
 }
 
 

@@ -128,3 +128,14 @@ def test_a_record_that_is_no_dict_is_refused(users: Validator, given: Any):
             check(given)
 
         assert [problem[:2] for problem in caught.value.problems] == [(None, "record")]
+
+
+@pytest.mark.parametrize("names", [("nmae", "nmae"), ("name", "nmae"), ("nmae", "name")])
+@pytest.mark.parametrize("update", [False, True])
+def test_an_unknown_field_of_a_batch_is_found(users: Validator, names: Any, update: bool):
+    rows = [{"name": "Ada", "age": 1, name: "Bob"} for name in names]
+
+    _, positions, problems = users.records(rows, 0, update=update)
+
+    assert positions == [n for n, name in enumerate(names) if name == "name"]
+    assert [field for _, field, _, _ in problems] == ["nmae"] * names.count("nmae")

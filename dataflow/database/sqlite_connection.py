@@ -1,0 +1,254 @@
+"""A connection to SQLite, its thread, and a short way there and back."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from queue import SimpleQueue
+from typing import Any
+
+import aiosqlite
+
+__all__ = ["Connection", "Patience", "open_connection"]
+
+Call = Callable[[], Any]
+Future = asyncio.Future[Any]
+Jobs = SimpleQueue[tuple[Future | None, Call]]
+
+_PATIENCE_S = 0.0002
+"""Seconds for which a statement may hold up its event loop, waiting to end.
+
+A thread that waits on a lock is awake again 25 µs later, a loop that sleeps in its
+selector after 70 to 90 µs: as long as a short statement takes. Most statements on a
+key, and pages of a hundred records, end within this time. For all others the loop
+goes on with its other work. The system's timer may add to it: up to 1 ms on Windows.
+"""
+_STOP: Any = object()
+
+
+class Patience:
+    """What the connections of one event loop share: whether it may be held up.
+
+    However many tasks there are, statements hold a loop up for less than twice
+    `_PATIENCE_S` between two of its turns, and only those that run alone do: while
+    another one is running, there is other work that the loop should get at.
+    """
+
+    __slots__ = ("_spent_s", "running")
+
+    def __init__(self) -> None:
+        """Begin with nothing spent."""
+        self.running = 0
+        self._spent_s = 0.0
+
+    @property
+    def spent(self) -> bool:
+        """Whether the loop must turn before it may be held up again."""
+        return self._spent_s >= _PATIENCE_S
+
+    def wait(self, job: _Job, loop: asyncio.AbstractEventLoop) -> bool:
+        """Wait on the spot for a call, if that is in order; return whether it has ended."""
+        if self.running > 1 or self.spent:
+            return False
+        begun = time.perf_counter()
+        ended = job.done.acquire(timeout=_PATIENCE_S)
+        if not self._spent_s:
+            loop.call_soon(self._turned)
+        self._spent_s += time.perf_counter() - begun
+        return ended
+
+    def _turned(self) -> None:
+        self._spent_s = 0.0
+
+
+class _Job:
+    """One call in a connection's thread, and the way back of what it returns.
+
+    The loop's thread waits for the lock `done`. The call may end in the moment in
+    which it gives that up; the lock `_claim` decides: if the loop's thread has it, the
+    end of the call wakes the loop, otherwise it releases `done`.
+    """
+
+    __slots__ = ("_call", "_claim", "_error", "_future", "_result", "done")
+
+    def __init__(self, call: Call) -> None:
+        self.done = threading.Lock()
+        self.done.acquire()
+        self._claim = threading.Lock()
+        self._call = call
+        self._future: Future | None = None
+        self._result: Any = None
+        self._error: BaseException | None = None
+
+    def run(self) -> None:
+        """Make the call; the connection's thread runs this."""
+        try:
+            self._result = self._call()
+        except BaseException as error:  # noqa: BLE001 - raised again where it is awaited
+            self._error = error
+        if self._claim.acquire(blocking=False):
+            self.done.release()
+        elif self._future is not None:
+            _tell(self._future, None, None)
+
+    async def ended(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Wait for the end of the call without holding up the loop."""
+        self._future = loop.create_future()
+        if self._claim.acquire(blocking=False):
+            await self._future
+        else:
+            self.done.acquire()
+
+    def take(self) -> Any:
+        """Return what the call returned, or raise what it raised; once."""
+        error, self._error = self._error, None
+        if error is None:
+            result, self._result = self._result, None
+            return result
+        try:
+            raise error
+        finally:
+            del error  # its traceback holds this frame
+
+
+def _work(jobs: Jobs) -> None:
+    """Make the calls of one connection, in order, until it is stopped."""
+    result = None
+    while result is not _STOP:
+        result = None  # keeps the last call's rows no longer than necessary
+        future, call = jobs.get()
+        error: BaseException | None = None
+        try:
+            result = call()
+        except BaseException as caught:  # noqa: BLE001 - raised again where it is awaited
+            error = caught
+        if future is not None:
+            _tell(future, result, error)
+        del future, call, error
+
+
+def _tell(future: Future, result: Any, error: BaseException | None) -> None:
+    try:
+        future.get_loop().call_soon_threadsafe(_settle, future, result, error)
+    except RuntimeError:  # the loop is closed, so nobody waits any more
+        return
+
+
+def _settle(future: Future, result: Any, error: BaseException | None) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(error)
+
+
+class Connection(aiosqlite.Connection):
+    """aiosqlite's connection, with a shorter way to its thread for our own calls.
+
+    All calls, SQLAlchemy's too, run in the order in which they were made.
+    """
+
+    def __init__(self, connector: Callable[[], sqlite3.Connection], patience: Patience) -> None:
+        """Prepare the thread; awaiting the connection starts it."""
+        super().__init__(connector, iter_chunk_size=64)
+        self._patience = patience
+        self._tx: Jobs = SimpleQueue()
+        self._thread = threading.Thread(target=_work, args=(self._tx,), daemon=True)
+
+    @property
+    def open(self) -> bool:
+        """Whether calls are possible."""
+        return self._running and self._connection is not None
+
+    async def fetch(self, sql: str, args: Any, limit_s: float | None) -> list[Any]:
+        """Run one statement and return its rows; interrupt it after the time limit."""
+        rows: list[Any] = await self._run(partial(_fetch, self._conn, sql, args), limit_s)
+        return rows
+
+    async def count(self, sql: str, args: Any, limit_s: float | None) -> int:
+        """Run one statement and return how many records it touched."""
+        return int(await self._run(partial(_count, self._conn, sql, args), limit_s))
+
+    async def count_many(self, sql: str, rows: Any) -> int:
+        """Run one statement for each of many rows and return how many records it touched."""
+        return int(await self._run(partial(_count_many, self._conn, sql, rows), None))
+
+    def interrupt_now(self) -> bool:
+        """Stop the statement that is running; return False if the connection is closed."""
+        if self._connection is None:  # its thread has closed it
+            return False
+        self._connection.interrupt()
+        return True
+
+    def stop(self) -> Future | None:
+        """Close the connection and end its thread, after what is queued.
+
+        Returns:
+            A future for the end; None outside an event loop, as in garbage collection.
+        """
+        self._running = False
+        try:
+            future = asyncio.get_running_loop().create_future()
+        except RuntimeError:
+            future = None
+        self._tx.put_nowait((future, self._close_in_thread))
+        return future
+
+    def _close_in_thread(self) -> Any:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        return _STOP
+
+    async def _run(self, call: Call, limit_s: float | None) -> Any:
+        """Make a call in the connection's thread."""
+        patience = self._patience
+        if patience.spent:
+            await asyncio.sleep(0)
+        if not self.open:
+            raise ValueError("Connection closed")  # as aiosqlite says it
+        loop, job = asyncio.get_running_loop(), _Job(call)
+        patience.running += 1
+        try:
+            self._tx.put_nowait((None, job.run))
+            if not patience.wait(job, loop):
+                await self._wait(job, loop, limit_s)
+        finally:
+            patience.running -= 1
+        return job.take()
+
+    async def _wait(
+        self, job: _Job, loop: asyncio.AbstractEventLoop, limit_s: float | None
+    ) -> None:
+        timer = None if limit_s is None else loop.call_later(limit_s, self.interrupt_now)
+        try:
+            await job.ended(loop)
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+
+def _fetch(connection: sqlite3.Connection, sql: str, args: Any) -> list[Any]:
+    return connection.execute(sql, args).fetchall()
+
+
+def _count(connection: sqlite3.Connection, sql: str, args: Any) -> int:
+    cursor = connection.execute(sql, args)
+    try:
+        return max(cursor.rowcount, 0)
+    finally:
+        cursor.close()  # a statement whose rows nobody reads would keep its lock
+
+
+def _count_many(connection: sqlite3.Connection, sql: str, rows: Any) -> int:
+    return max(connection.executemany(sql, rows).rowcount, 0)
+
+
+def open_connection(patience: Patience, database: str, **options: Any) -> Connection:
+    """Return a connection to await, for SQLAlchemy's pool."""
+    return Connection(partial(sqlite3.connect, database, **options), patience)
