@@ -75,6 +75,8 @@ OPERATORS = {
     "objects": ("$elemMatch", "$elemMatch", "$elemMatch", "$size", "$exists", "$null"),
 }
 WITHIN = ("$eq", "$ne", "$in", "$nin", *COMPARE, "$between", "$regex", "$startswith", "$like")
+ALONE = {"$regex", "$startswith", "$like", "$between"}
+"""What mongomock takes once in an `$elemMatch` of scalars, where `$and` does not help."""
 SINGLES = (str, int, float)
 DEFAULTS = {
     "number": 5, "text": "Oslo", "flag": True, "decimal": Decimal(5),
@@ -220,7 +222,7 @@ class Filters:
             return body.filter(2)
         found: Filter = {}
         for operator in self.dice.sample(WITHIN, self.dice.choice((1, 1, 2))):
-            if not found or not {operator, *found} & {"$regex", "$startswith", "$like"}:
+            if not found or not {operator, *found} & ALONE:
                 found[operator] = self.operand(operator, place._replace(null=False))
         return found
 
