@@ -13,7 +13,7 @@ from typing import Any
 
 from dataflow.database.sqlite_aggregates import canonical, quotient
 from dataflow.database.sqlite_json import compare_json, matches_json
-from dataflow.database.sqlite_text import regexp
+from dataflow.database.sqlite_text import one_to_one, regexp
 
 __all__ = ["FUNCTIONS"]
 
@@ -118,11 +118,6 @@ def _json_of_number(value: float | None) -> str:
 # ------------------------------------------------------------------------ texts
 
 
-def _lower(text: str) -> str:
-    """Map letters one to one, as the other databases do."""
-    return "".join(low if len(low := letter.lower()) == 1 else letter for letter in text)
-
-
 def _upper(text: str) -> str:
     """Map letters one to one, as the other databases do."""
     return "".join(up if len(up := letter.upper()) == 1 else letter for letter in text)
@@ -222,7 +217,7 @@ FUNCTIONS: dict[str, tuple[int, Function]] = {
     "dataflow_json_of_float": (1, _json_of_float),
     "dataflow_json_of_number": (1, _json_of_number),
     "dataflow_json_step": (2, _json_step),
-    "dataflow_lower": (1, _null_safe(_lower)),
+    "dataflow_lower": (1, _null_safe(one_to_one)),
     "dataflow_mod": (2, _null_safe(_mod)),
     "dataflow_int_mod": (2, _null_safe(_mod)),
     "dataflow_object": (-1, _object),

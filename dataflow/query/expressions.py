@@ -45,7 +45,8 @@ from dataflow.query.terms import (
 __all__ = ["EXPRESSIONS", "Expressions"]
 
 MAX_DEPTH = 32
-MAX_OPERANDS = 200
+MAX_OPERANDS = 100
+MAX_PARTS = 16
 MAX_WEIGHT = 5_000
 Rule = Callable[["Expressions", str, Any, int], Term]
 
@@ -132,6 +133,8 @@ class Expressions:
     def field(self, path: str) -> Term:
         """Return the term of a dotted path."""
         head, *rest = path.split(".")
+        if len(rest) >= MAX_PARTS:
+            self.refuse(f"a path has at most {MAX_PARTS} parts.")
         term = self.fields.get(head)
         if term is None:
             raise UnknownFieldError(

@@ -90,7 +90,7 @@ class _Parser:
     def document(self, document: Any, depth: int) -> Shape:
         if depth > MAX_DEPTH:
             raise self.refuse(f"the filter is nested deeper than {MAX_DEPTH}.")
-        if not isinstance(document, Mapping):
+        if type(document) is not dict and not isinstance(document, Mapping):
             raise self.refuse(f"a filter must be a dict, not {type(document).__name__}.")
         parts = [self.entry(key, value, depth) for key, value in document.items()]
         parts = [part for part in parts if part]
@@ -125,7 +125,9 @@ class _Parser:
         return ("not", either) if operator == "$nor" else either
 
     def field(self, field: FieldSpec, value: Any, depth: int) -> Shape:
-        if not isinstance(value, Mapping) or is_date(value):
+        if type(value) is not dict and (not isinstance(value, Mapping) or is_date(value)):
+            return self.term("$eq", field, value)
+        if len(value) == 1 and "$date" in value:
             return self.term("$eq", field, value)
         if not value:
             raise self.refuse(f"the filter of field {field.name!r} is an empty dict.")

@@ -43,12 +43,12 @@ def lookup_rows(rows: Rows, options: Any) -> Rows:
     check_name(rows, "$lookup", options["as"])
     rows = rows.free()
     table = rows.plan.table_of(options["from"])
-    foreign = rows_of(rows.plan, table).nested()
+    foreign = rows_of(rows.plan, table).nested(named=False)
     local = Expressions(rows.fields, rows.plan.at, rows.plan.model).field(
         str(options["localField"])
     )
     other = Expressions(foreign.fields, rows.plan.at).field(str(options["foreignField"]))
-    nullable = _is_nullable(local) and table.spec.field(str(options["foreignField"])).nullable
+    nullable = local.nullable and table.spec.field(str(options["foreignField"])).nullable
     if not isinstance(local.kind, Scalar):
         local = call("json column", as_json(local))  # what is missing looks up null
     test = _equality(local, other, nullable=nullable)
@@ -63,10 +63,6 @@ def lookup_rows(rows: Rows, options: Any) -> Rows:
     term = Term(array.kind, call("json or empty", found, kind=ANY).sql, weight=array.weight)
     joins = {**rows.joins, options["as"]: Joined(foreign, test, term)}
     return rows.replaced(fields={**rows.fields, options["as"]: term}, joins=joins)
-
-
-def _is_nullable(term: Term) -> bool:
-    return bool(getattr(term.sql, "nullable", True))
 
 
 def _equality(left: Term, right: Term, *, nullable: bool) -> Any:

@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from dataflow.query.regex import posix_of
+from dataflow.query.regex import Regex, posix_of
 from dataflow.query.text import regex_of_like
 
 __all__ = ["element_paths", "paths_to", "predicate_for"]
@@ -103,10 +103,9 @@ def _condition(operator: str, value: Any) -> str:
         flags = "is" if operator == "ilike" else "s"
         return f'@ like_regex {_literal(regex_of_like(value))} flag "{flags}"'
     if operator == "regex":
-        body, ignore_case, dot_all = value
-        flags = ("i" if ignore_case else "") + ("s" if dot_all else "")
-        suffix = f' flag "{flags}"' if flags else ""
-        return f"@ like_regex {_literal(posix_of(body))}{suffix}"
+        regex = Regex(*value)
+        flags = "is" if regex.ignore_case else "s"
+        return f'@ like_regex {_literal(posix_of(regex))} flag "{flags}"'
     return f"@ {operator} {_literal(value)}"
 
 

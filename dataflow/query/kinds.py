@@ -185,7 +185,8 @@ def kind_of(type_: TypeEngine[Any], declared: Any) -> Kind:
         return Scalar("int" if type_.numeric else "text", type_, type_.members)
     for types, family in _FAMILIES:
         if isinstance(type_, types):
-            return Scalar(family, type_, declared)
+            exact = family == "decimal" and not isinstance(type_, ExactDecimal)
+            return Scalar(family, ExactDecimal() if exact else type_, declared)
     return Scalar("text", type_, declared)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from dataflow.errors import FilterError, shown
 from dataflow.query.expressions import Expressions
 from dataflow.query.kept import MAX_KEPT_DEPTH, kept_parts
-from dataflow.query.kinds import Json
+from dataflow.query.kinds import ANY, Array, Document, Json, Kind
 from dataflow.query.rows import Rows
 from dataflow.query.source import MAX_PARTS
 from dataflow.query.terms import Term, document
@@ -92,7 +93,7 @@ class _Projection:
         while depth < len(parts) and term.is_document:
             depth += 1
             term = self.scope.field(".".join(parts[:depth]))
-        if depth == len(parts) or not isinstance(term.kind, Json):
+        if depth == len(parts) or not isinstance(term.kind, Json | Array | Document):
             self.place(path, self.scope.field(path))
             return
         if len(parts) - depth > MAX_KEPT_DEPTH:
@@ -130,9 +131,20 @@ class _Projection:
         return {name: _built(part) for name, part in self.tree.items()}
 
 
+def _narrowed(kind: Kind, tree: Tree) -> Kind:
+    """Return the kind of a value of which the parts in a tree are kept."""
+    if isinstance(kind, Array):
+        return Array(_narrowed(kind.item, tree))
+    if not isinstance(kind, Document) or not tree:
+        return ANY if isinstance(kind, Json) else kind
+    parts = {name: inner for name, inner in tree.items() if name in kind.fields}
+    return Document({name: _narrowed(kind.fields[name], part) for name, part in parts.items()})
+
+
 def _built(part: Any) -> Term:
     if isinstance(part, _Kept):
-        return kept_parts(part.term, part.tree)
+        kind = _narrowed(part.term.kind, part.tree)
+        return replace(kept_parts(part.term, part.tree), kind=kind)
     if isinstance(part, Term):
         return part
     return document({name: _built(item) for name, item in part.items()})

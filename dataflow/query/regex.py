@@ -102,6 +102,16 @@ def _check_token(token: re.Match[str]) -> None:
         raise RegexError(msg)
 
 
-def posix_of(body: str) -> str:
-    """Return a pattern with PostgreSQL's words for the edges of words and of the text."""
-    return body.replace(r"\b", r"\y").replace(r"\B", r"\Y").replace(r"\z", r"\Z")
+_PARTS = re.compile(r"\\(?P<escape>.)|(?P<klass>\[\^?\]?(?:\\.|[^\]\\])*\])|(?P<dot>\.)", re.DOTALL)
+_POSIX = {"b": r"\y", "B": r"\Y", "z": r"\Z"}
+
+
+def posix_of(regex: Regex) -> str:
+    """Return a pattern in PostgreSQL's words, where `.` would match a line break too."""
+
+    def written(part: re.Match[str]) -> str:
+        if part["dot"]:
+            return "." if regex.dot_all else r"[^\n]"
+        return _POSIX.get(part["escape"], part[0]) if part["escape"] else part[0]
+
+    return _PARTS.sub(written, regex.body)

@@ -36,8 +36,7 @@ class _Flags(TypeDecorator[Any]):
 
 
 def _embedded(regex: Regex) -> str:
-    flags = ("i" if regex.ignore_case else "") + ("s" if regex.dot_all else "p")
-    return f"(?{flags}){posix_of(regex.body)}"
+    return f"{'(?i)' if regex.ignore_case else ''}{posix_of(regex)}"
 
 
 class RegexMatch(sa.ColumnElement[bool]):

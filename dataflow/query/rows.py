@@ -162,7 +162,9 @@ class Rows:
             statement = statement.offset(offset)
         return statement
 
-    def nested(self, extra: Mapping[str, Term] | None = None, *, once: bool = False) -> Rows:
+    def nested(
+        self, extra: Mapping[str, Term] | None = None, *, once: bool = False, named: bool = True
+    ) -> Rows:
         """Return the same rows with every field a column of a named subquery.
 
         Named ones (WITH) stay flat in the text, where nested ones overflow SQLite's parser.
@@ -170,15 +172,18 @@ class Rows:
         Args:
             extra: More fields to compute.
             once: Compute fields that are more than columns here, however often they are used.
+            named: Whether to name it; what stands in a subquery of each row must not be, because
+                PostgreSQL keeps a named one as a table without indexes.
         """
         fields = {**self.fields, **(extra or {})}
         orders = [entry.term for entry in (*self.order, *self.natural)]
         terms = [*fields.values(), *orders]
         flat = [leaf.sql for term in terms for leaf in leaves(term)]
         statement = self.select(flat)
-        source = statement.cte(f"s{self.plan.number()}")
+        name = f"s{self.plan.number()}"
+        source = statement.cte(name) if named else statement.subquery(name)
         limit = 1 if once else MAX_INLINE_WEIGHT
-        if heavy := any(term.weight > limit for term in fields.values()):
+        if heavy := named and any(term.weight > limit for term in fields.values()):
             # The planner would put the expression in place of each use of its column.
             source = source.prefix_with("MATERIALIZED")
         found = iter(list(source.c))
@@ -219,7 +224,9 @@ def order_columns(order: Iterable[Order]) -> list[Any]:
         for leaf in leaves(term):
             for column in _sort_keys(leaf):
                 entry = column.desc() if descending else column.asc()
-                entries.append(entry.nulls_last() if descending else entry.nulls_first())
+                if leaf.nullable:
+                    entry = entry.nulls_last() if descending else entry.nulls_first()
+                entries.append(entry)
     return entries
 
 

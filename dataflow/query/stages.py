@@ -41,22 +41,29 @@ def apply_stages(rows: Rows, pipeline: Any) -> Rows:
     if len(pipeline) > MAX_STAGES:
         raise refuse(rows, f"a pipeline has at most {MAX_STAGES} stages.")
     for number, stage in enumerate(pipeline, 1):
-        if not isinstance(stage, Mapping) or len(stage) != 1:
-            problem = (
-                f"a stage must be a dict with one key, such as {{'$match': …}}, not {shown(stage)}."
-            )
-            raise refuse(rows, problem)
-        ((name, options),) = stage.items()
-        rule = STAGES.get(name)
-        if rule is None:
-            raise refuse(rows, f"there is no stage {name!r}.", did_you_mean(str(name), STAGES))
-        try:
-            rows = rule(rows, options)
-        except (FilterError, UnknownFieldError) as error:
-            if error.at is None:
-                error.set_fact("at", f"stage {number}, {name}")
-            raise
+        rows = _applied(rows, stage, number)
     return rows
+
+
+def _applied(rows: Rows, stage: Any, number: int) -> Rows:
+    """Return the rows after one stage; its errors name it."""
+    if not isinstance(stage, Mapping) or len(stage) != 1:
+        problem = (
+            f"a stage must be a dict with one key, such as {{'$match': …}}, not {shown(stage)}."
+        )
+        raise refuse(rows, problem)
+    ((name, options),) = stage.items()
+    rule = STAGES.get(name)
+    if rule is None:
+        raise refuse(rows, f"there is no stage {name!r}.", did_you_mean(str(name), STAGES))
+    if rows.joins and name != "$unwind":
+        rows = rows.nested()  # the list is made once, however often it is looked into
+    try:
+        return rule(rows, options)
+    except (FilterError, UnknownFieldError) as error:
+        if error.at is None:
+            error.set_fact("at", f"stage {number}, {name}")
+        raise
 
 
 def _match(rows: Rows, options: Any) -> Rows:

@@ -54,12 +54,14 @@ class Term:
         sql: The expression; None for an object, whose parts are terms.
         parts: The parts of an object whose keys are known, in order.
         weight: How many calls the database may evaluate for it.
+        nullable: Whether it may be null or missing.
     """
 
     kind: Kind
     sql: Any = None
     parts: Mapping[str, Term] = field(default_factory=dict)
     weight: int = 1
+    nullable: bool = True
 
     @property
     def is_document(self) -> bool:
@@ -79,7 +81,8 @@ class Term:
 
 def column_term(spec: FieldSpec) -> Term:
     """Return the value of a column."""
-    return Term(kind_of(spec.column.type, spec.declared), spec.column)
+    kind = kind_of(spec.column.type, spec.declared)
+    return Term(kind, spec.column, nullable=spec.nullable)
 
 
 def bound(value: Any, type_: TypeEngine[Any]) -> sa.BindParameter[Any]:

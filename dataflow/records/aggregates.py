@@ -17,6 +17,7 @@ __all__ = ["Aggregate", "aggregate_of", "run_aggregate"]
 
 Record = dict[str, Any]
 _CACHED = 500
+MAX_NODES = 10_000
 
 
 class Aggregate(NamedTuple):
@@ -46,6 +47,7 @@ def aggregate_of(
         FilterError: For an unknown stage, operator or shape.
         UnknownFieldError: For a field that a stage lacks.
     """
+    _check_size(pipeline)
     key = _frozen(pipeline)
     if key is None:
         return _compiled(store, where, pipeline, include_deleted)
@@ -83,6 +85,23 @@ def _tables(store: Store) -> Callable[[Any], Table]:
         return Table(other.spec, [other.scope.visible()])
 
     return table_of
+
+
+def _check_size(pipeline: Any) -> None:
+    """Refuse a pipeline of more than `MAX_NODES` values, before it is walked any further.
+
+    Raises:
+        FilterError: Naming the limit.
+    """
+    left, waiting = MAX_NODES, [pipeline]
+    while waiting:
+        value = waiting.pop()
+        inner = value.values() if isinstance(value, Mapping) else value
+        if isinstance(value, Mapping | list | tuple):
+            left -= len(value)
+            waiting.extend(inner)
+        if left < 0:
+            raise FilterError(problem=f"the pipeline has more than {MAX_NODES} values.")
 
 
 def _frozen(value: Any) -> Hashable | None:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from dataflow.models.spec import ModelSpec
 from dataflow.query.conditions import condition_for
 from dataflow.query.filters import Filter
-from dataflow.records.prepared import Prepared, prepare
+from dataflow.records.prepared import Prepared, RowReader, prepare
 from dataflow.records.scope import Scope
 from dataflow.records.statements import (
     Conditions,
@@ -37,6 +37,7 @@ class Compiler:
         self.scope = scope
         self._dialect = dialect
         self._kept: dict[Hashable, Prepared] = {}
+        self._readers: dict[tuple[str, ...], RowReader] = {}
         self._unique = [frozenset(names) for names in spec.unique_sets]
 
     def get(self, shape: Hashable, build: Callable[..., Prepared], *args: Any) -> Prepared:
@@ -50,7 +51,12 @@ class Compiler:
 
     def compile(self, statement: Any, names: Sequence[str] = ()) -> Prepared:
         """Compile a statement that returns the named fields."""
-        return prepare(statement, self._dialect, columns_of(self.spec, names))
+        key = tuple(names)
+        prepared = prepare(
+            statement, self._dialect, columns_of(self.spec, key), self._readers.get(key)
+        )
+        self._readers[key] = prepared.reader
+        return prepared
 
     def conditions(self, where: Filter, *, include_deleted: bool) -> Conditions:
         """Return the conditions of scope and filter."""

@@ -109,13 +109,19 @@ class Prepared:
 _GIVEN: Any = object()
 
 
-def prepare(statement: Any, dialect: sa.Dialect, columns: Columns = ()) -> Prepared:
+def prepare(
+    statement: Any,
+    dialect: sa.Dialect,
+    columns: Columns = (),
+    reader: RowReader | None = None,
+) -> Prepared:
     """Compile a statement.
 
     Args:
         statement: A SQLAlchemy Core statement; unbound parameters are filled per call.
         dialect: For which database.
         columns: Name and type of each column that it returns, in order.
+        reader: Reads these columns, if one was made before.
     """
     compiled: Any = statement.compile(dialect=dialect)
     binds = []
@@ -127,4 +133,4 @@ def prepare(statement: Any, dialect: sa.Dialect, columns: Columns = ()) -> Prepa
             value = bind.effective_value
             constant = value if convert is None else convert(value)
         binds.append((bind.key, convert, constant))
-    return Prepared(compiled.string, tuple(binds), RowReader(columns, dialect))
+    return Prepared(compiled.string, tuple(binds), reader or RowReader(columns, dialect))

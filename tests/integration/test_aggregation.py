@@ -548,7 +548,7 @@ def test_an_expression_that_doubles_with_each_stage_is_computed_once_per_stage(s
 
 
 def test_a_long_path_is_no_long_statement(sales: DataFlow):
-    path = ".".join(["$meta", *"abcdefghijklmnop"])
+    path = ".".join(["$meta", *"abcdefghijklmno"])
 
     assert sales.query("Sale").aggregate([{"$project": {"x": path}}, {"$limit": 1}]) == [{}]
     assert len(sales.query("Sale").sql([{"$project": {"x": path}}]).text) < 20_000
