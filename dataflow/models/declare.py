@@ -14,6 +14,7 @@ from sqlalchemy.sql import quoted_name
 from dataflow.errors import OptionError, did_you_mean
 from dataflow.models.base import Model
 from dataflow.models.columns import mapped_fields, plain_fields
+from dataflow.models.columntypes import JsonValue
 from dataflow.models.fields import MISSING
 from dataflow.models.hints import Hints
 from dataflow.models.naming import check_identifier, index_name, table_name
@@ -159,8 +160,7 @@ def _table_of(
     for names in options.indexes:
         chosen = _columns_named(model, names, columns)
         extra.append(sa.Index(index_name("ix", name, tuple(chosen)), *chosen))
-    indexed = [field.column.name for field in fields.values() if field.info.index]
-    extra += [sa.Index(index_name("ix", name, (column,)), column) for column in indexed]
+    extra += [_index_of(name, field) for field in fields.values() if field.info.index]
     return sa.Table(
         quoted_name(name, quote=True),
         metadata,
@@ -168,6 +168,15 @@ def _table_of(
         *extra,
         sqlite_autoincrement=True,
     )
+
+
+def _index_of(table: str, field: FieldSpec) -> sa.Index:
+    """Return the index of one field; for JSON, the kind that filters on paths use."""
+    column = field.column.name
+    options: dict[str, Any] = {}
+    if isinstance(field.column.type, JsonValue):
+        options = {"postgresql_using": "gin", "postgresql_ops": {column: "jsonb_path_ops"}}
+    return sa.Index(index_name("ix", table, (column,)), column, **options)
 
 
 def _columns_named(
