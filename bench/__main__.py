@@ -10,7 +10,16 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from bench import postgres_bulk, postgres_single, runtime, sqlite_bulk, sqlite_single
+from bench import (
+    postgres_bulk,
+    postgres_queries,
+    postgres_single,
+    query_cases,
+    runtime,
+    sqlite_bulk,
+    sqlite_queries,
+    sqlite_single,
+)
 from bench.chart import write_chart
 from bench.data import QUICK, Sizes
 from bench.fresh import ROOT
@@ -29,6 +38,8 @@ MEASURES: dict[str, tuple[Measure, ...]] = {
     "postgres": (*postgres_single.MEASURES, *postgres_bulk.MEASURES),
     "sqlite": (*sqlite_single.MEASURES, *sqlite_bulk.MEASURES),
     "runtime": runtime.MEASURES,
+    "postgres queries": query_cases.MEASURES,
+    "sqlite queries": query_cases.MEASURES,
 }
 
 
@@ -38,10 +49,21 @@ def _postgres(runner: asyncio.Runner, sizes: Sizes) -> Iterator[Any]:
         yield bench
 
 
+@contextmanager
+def _postgres_queries(runner: asyncio.Runner, sizes: Sizes) -> Iterator[Any]:
+    with (
+        postgres_server() as server,
+        postgres_queries.open_queries(runner, server, sizes) as bench,
+    ):
+        yield bench
+
+
 OPEN: dict[str, Open] = {
     "postgres": _postgres,
     "sqlite": open_sqlite,
     "runtime": runtime.open_runtime,
+    "postgres queries": _postgres_queries,
+    "sqlite queries": sqlite_queries.open_queries,
 }
 
 
@@ -58,7 +80,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _chosen(database: str, only: list[str]) -> dict[str, list[Measure]]:
-    groups = [name for name in MEASURES if database in ("all", name) or name == "runtime"]
+    groups = [name for name in MEASURES if database in ("all", *name.split()) or name == "runtime"]
     return {
         group: [m for m in MEASURES[group] if any(part in f"{group}.{m.name}" for part in only)]
         for group in groups

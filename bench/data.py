@@ -26,6 +26,7 @@ class Sizes(NamedTuple):
         stream: Records of the memory measure.
         models: Classes of the declaration measure.
         fresh: Fresh processes per import measure.
+        orders: Records that queries are measured on.
     """
 
     calls: int = 100
@@ -35,9 +36,12 @@ class Sizes(NamedTuple):
     stream: int = 1_000_000
     models: int = 500
     fresh: int = 7
+    orders: int = 1_000_000
 
 
-QUICK = Sizes(calls=30, single=3, bulk=2_000, rounds=2, stream=20_000, models=20, fresh=1)
+QUICK = Sizes(
+    calls=30, single=3, bulk=2_000, rounds=2, stream=20_000, models=20, fresh=1, orders=20_000
+)
 
 
 def declare_user(db: DataFlow) -> None:

@@ -74,14 +74,23 @@ class PostgresBench:
 
 @contextmanager
 def open_postgres(runner: asyncio.Runner, server: str, sizes: Sizes) -> Iterator[PostgresBench]:
+    """Open every contestant on a database of its own."""
+    with database(runner, server) as url:
+        bench = PostgresBench(runner, url, sizes)
+        try:
+            yield bench
+        finally:
+            bench.close()
+
+
+@contextmanager
+def database(runner: asyncio.Runner, server: str) -> Iterator[str]:
     """Make a database on the server for the time of the measurements."""
     name = f"dataflow_bench_{os.getpid()}"
     runner.run(_execute(server, f"CREATE DATABASE {name} TEMPLATE template0"))
-    bench = PostgresBench(runner, re.sub(r"/[^/]*$", f"/{name}", server), sizes)
     try:
-        yield bench
+        yield re.sub(r"/[^/]*$", f"/{name}", server)
     finally:
-        bench.close()
         runner.run(_execute(server, f"DROP DATABASE {name} WITH (FORCE)"))
 
 

@@ -7,7 +7,19 @@ import os
 import subprocess
 import sys
 
-from bench.faults import cancel, contention, inputs, load, loops, nested, queries
+from bench.faults import (
+    cancel,
+    contention,
+    cursors,
+    depth,
+    injection,
+    inputs,
+    load,
+    loops,
+    nested,
+    patterns,
+    queries,
+)
 from bench.faults.case import Case, Verdict
 from bench.fresh import ROOT
 
@@ -19,6 +31,10 @@ CASES: tuple[Case, ...] = (
     *contention.CASES,
     *inputs.CASES,
     *queries.CASES,
+    *cursors.CASES,
+    *injection.CASES,
+    *depth.CASES,
+    *patterns.CASES,
 )
 
 
