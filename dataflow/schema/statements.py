@@ -48,9 +48,25 @@ def altering_statements(
         if added is not None:
             spec, name = added
             found.append(add_column(spec, spec.fields[name], dialect)[0])
-        else:
-            invoke(operation)
+            continue
+        found += _filled(operation, by_table, dialect)
+        invoke(operation)
     return [text for text in found if text]
+
+
+def _filled(operation: Any, by_table: Mapping[str, ModelSpec], dialect: sa.Dialect) -> list[str]:
+    """Return what gives records their default before a column becomes required."""
+    if type(operation).__name__ != "AlterColumnOp" or operation.modify_nullable is not False:
+        return []
+    spec = by_table[operation.table_name]
+    fields = [f for f in spec.fields.values() if f.column.name == operation.column_name]
+    default = default_literal(fields[0], dialect)
+    if default is None:
+        return []
+    quote = dialect.identifier_preparer.quote
+    column = quote(operation.column_name)
+    table = dialect.identifier_preparer.format_table(spec.table)
+    return [f"UPDATE {table} SET {column} = {default} WHERE {column} IS NULL"]
 
 
 def _added_field(operation: Any, by_table: Mapping[str, ModelSpec]) -> tuple[ModelSpec, str] | None:

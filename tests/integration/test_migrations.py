@@ -167,9 +167,7 @@ def test_what_is_lost_must_be_allowed(db: DataFlow, later: DataFlow):
         __dataflow__ = {"timestamps": False}
 
     plan = later.migrations.plan()
-    assert [change.name for change in plan.losses] == ["name", "balance"] or {
-        change.name for change in plan.losses
-    } == {"name", "balance"}
+    assert {change.name for change in plan.losses} == {"name", "balance"}
 
     later.migrations.apply(allow_drop=True)
 
@@ -190,7 +188,7 @@ def test_tables_without_a_model_are_left_alone_unless_named(db: DataFlow, later:
         later.migrations.apply(drop_tables=["users"])
     done = later.migrations.apply(drop_tables=["users"], allow_drop=True)
 
-    assert [(change.kind, change.table) for change in done.changes] == [("drop table", "users")]
+    assert ("drop table", "users") in [(change.kind, change.table) for change in done.changes]
 
 
 def test_a_table_is_renamed(db: DataFlow, later: DataFlow):
@@ -250,17 +248,28 @@ def test_a_migration_that_fails_changes_nothing(db: DataFlow, later: DataFlow):
     assert [record["name"] for record in records(db)] == ["u1", "u1", "u2", "u3"]
 
 
+def third_version(db: DataFlow) -> None:
+    @db.model
+    class User:
+        id: int
+        name: str
+        age: int = 7
+        balance: Decimal = Decimal("1.50")
+        team_id: uuid.UUID | None = None
+        email: str = Field(default="none", max_length=80, index=True)
+        __dataflow__ = {"timestamps": False}
+
+
 def test_processes_that_migrate_at_once_do_it_once(db: DataFlow):
     first_version(db)
-    db.bulk_update("User", {"age": None}, {"age": 1})
     failures: list[BaseException] = []
     done: list[int] = []
 
     def migrate() -> None:
         try:
             with DataFlow(db.config.database_url, auto_migrate=False) as mine:
-                second_version(mine)
-                done.append(len(mine.migrations.apply(allow_drop=True).changes))
+                third_version(mine)
+                done.append(len(mine.migrations.apply().changes))
         except BaseException as error:  # noqa: BLE001 - looked at below
             failures.append(error)
 
