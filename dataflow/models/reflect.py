@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import Table
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.sqlite import JSON as SqliteJson  # noqa: N811 - a class, not a constant
 from sqlalchemy.orm import registry
 
 from dataflow.errors import OptionError
+from dataflow.models.columntypes import JsonValue
 from dataflow.models.declare import spec_of_mapped
 from dataflow.models.hints import Hints
 from dataflow.models.naming import class_name
@@ -25,6 +28,9 @@ def model_for_table(table: Table, mapping: registry) -> ModelSpec:
     name = class_name(table.name)
     if not table.primary_key.columns:
         raise OptionError(model=name, problem=f"table {table.name!r} has no primary key.")
+    for column in table.columns:
+        if isinstance(column.type, JSONB | SqliteJson):
+            column.type = JsonValue()
     model: Any = type(name, (), {"__module__": "dataflow.reflected"})
     mapping.map_imperatively(model, table)
     hints = Hints(model, {}, {}, f"table {table.name}")

@@ -47,7 +47,7 @@ __all__ = ["EXPRESSIONS", "Expressions"]
 MAX_DEPTH = 32
 MAX_OPERANDS = 100
 MAX_PARTS = 16
-MAX_WEIGHT = 5_000
+MAX_WEIGHT = 20_000
 Rule = Callable[["Expressions", str, Any, int], Term]
 
 

@@ -22,7 +22,7 @@ from dataflow.query.terms import Term, as_json, call, column_term, leaves, rebui
 __all__ = ["Joined", "Order", "Plan", "Rows", "Table", "order_columns", "rows_of"]
 
 
-MAX_INLINE_WEIGHT = 200
+MAX_INLINE_WEIGHT = 100
 
 
 class Order(NamedTuple):

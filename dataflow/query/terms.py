@@ -183,8 +183,8 @@ def _object(term: Term, *, exact: bool) -> Term:
     found: list[Term] = []
     for name, part in term.parts.items():
         value, key = as_json(part, exact=exact), bound(name, sa.Text())
-        if isinstance(part.kind, Json) and part.kind.declared is None:
-            found.append(call("object part", key, value))  # may be missing, and leaves no key
+        if _may_be_missing(part):
+            found.append(call("object part", key, value))  # leaves no key where it is missing
             continue
         fixed += [key, value]
         if len(fixed) == 2 * _PARTS_AT_ONCE:
@@ -193,6 +193,11 @@ def _object(term: Term, *, exact: bool) -> Term:
     if fixed or not found:
         found.append(call("object", *fixed) if fixed else call("object empty"))
     return replace(folded("object join", found, ANY), kind=term.kind if exact else ANY)
+
+
+def _may_be_missing(part: Term) -> bool:
+    whole_column = isinstance(part.kind, Json) and part.kind.declared is not None
+    return not (isinstance(part.kind, Scalar) or part.is_document or whole_column)
 
 
 def folded(name: str, terms: list[Term], kind: Kind) -> Term:
