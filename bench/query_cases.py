@@ -124,7 +124,7 @@ def deep_page(bench: QueryBench, sort: str = "id") -> Contest:
         await query.offset(skipped).page(PAGE)
 
     contestants = Contestant(BASELINE, first), Contestant(OURS, ours), Contestant(OFFSET, offset, 1)
-    return Contest(contestants, calls=3, rounds=bench.sizes.single)
+    return Contest(contestants, calls=10, rounds=bench.sizes.single)
 
 
 def iterate(bench: QueryBench) -> Contest:
