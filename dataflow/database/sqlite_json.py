@@ -72,7 +72,13 @@ def _compare_objects(left: dict[str, Any], right: dict[str, Any]) -> int:
 
 def matches_json(document: str | None, program: str) -> bool:
     """Whether a document, as JSON text, fulfils a tree, as JSON text; None never does."""
-    return document is not None and _compiled(program)(json.loads(document))
+    return document is not None and _compiled(program)(_parsed(document))
+
+
+@lru_cache(maxsize=4)
+def _parsed(document: str) -> Any:
+    """Return a document; the conditions of one filter ask for the same one in turn."""
+    return json.loads(document)
 
 
 @lru_cache(maxsize=1_000)

@@ -10,7 +10,7 @@ from functools import lru_cache
 from itertools import groupby
 from typing import Any
 
-from dataflow.errors import MissingExtraError
+from dataflow.errors import DataValueError, MissingExtraError
 
 __all__ = ["has_regex", "like_matcher", "one_to_one", "regex_matcher", "regexp"]
 
@@ -39,7 +39,10 @@ def regex_matcher(body: str, *, ignore_case: bool = False, dot_all: bool = False
     options.dot_nl = dot_all
     options.max_mem = _MAX_MEMORY_BYTES
     options.log_errors = False
-    pattern = re2.compile(_ESCAPE.sub(_re2_escape, body), options)
+    try:
+        pattern = re2.compile(_ESCAPE.sub(_re2_escape, body), options)
+    except re2.error as error:
+        raise DataValueError(detail=f"regular expression {body!r}: {error}") from None
     return lambda text: pattern.search(text) is not None
 
 

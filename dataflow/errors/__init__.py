@@ -11,7 +11,7 @@ DataFlowError
 │   ├── ConfigurationError         DF111   MissingExtraError          DF112
 │   ├── IdentifierError            DF113   OptionError                DF114
 │   ├── LoopError                  DF115   DuplicateNodeError         DF116
-│   └── CursorError                DF117
+│   └── CursorError                DF117   DataLossError              DF118
 ├── DatabaseError              handle the data
 │   ├── RecordValidationError      DF201   UniqueViolationError       DF202
 │   ├── ForeignKeyViolationError   DF203   NotNullViolationError      DF204

@@ -22,6 +22,7 @@ from sqlalchemy import (
     DateTime,
     Dialect,
     Double,
+    Enum,
     Integer,
     Interval,
     LargeBinary,
@@ -245,7 +246,8 @@ def comparable(kind: TypeEngine[Any]) -> TypeEngine[Any]:
         return ExactDecimal()
     if isinstance(kind, Numeric) and not isinstance(kind, Double) and kind.asdecimal:
         return Numeric()
-    return Text() if isinstance(kind, String) and kind.length is not None else kind
+    bounded = isinstance(kind, String) and not isinstance(kind, Enum) and kind.length is not None
+    return Text() if bounded else kind
 
 
 class Microseconds(Converted):

@@ -88,6 +88,8 @@ class Expressions:
         if isinstance(expression, Mapping):
             return self._mapping(expression, depth)
         if isinstance(expression, list | tuple):
+            if len(expression) > MAX_OPERANDS:
+                self.refuse(f"a list in an expression has at most {MAX_OPERANDS} items.")
             items = [as_json(self.compile(item, depth + 1), exact=False) for item in expression]
             return call("array", *items) if items else call("json empty array")
         return self._literal(expression)
@@ -96,7 +98,7 @@ class Expressions:
         try:
             check_literal(value)
             return literal(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, RecursionError):
             self.refuse(f"an expression cannot be {shown(value)}.")
 
     def _mapping(self, expression: Mapping[str, Any], depth: int) -> Term:

@@ -21,6 +21,7 @@ from dataflow.query.terms import Term, as_json, call, document, truth
 __all__ = ["STAGES", "apply_stages"]
 
 MAX_STAGES = 100
+MAX_SORTS = 32
 _DIRECTIONS = {1: False, -1: True, "asc": False, "desc": True}
 Stage = Callable[[Rows, Any], Rows]
 
@@ -93,8 +94,9 @@ class _FilterSource:
 
 
 def _sort(rows: Rows, options: Any) -> Rows:
-    if not isinstance(options, Mapping) or not options:
-        raise refuse(rows, "$sort takes a dict, as in {'total': -1}.")
+    if not isinstance(options, Mapping) or not 0 < len(options) <= MAX_SORTS:
+        problem = f"$sort takes a dict of 1 to {MAX_SORTS} fields, as in {{'total': -1}}."
+        raise refuse(rows, problem)
     rows = rows.free()
     scope = Expressions(rows.fields, rows.plan.at, rows.plan.model)
     order = []

@@ -93,11 +93,11 @@ def check_count(name: str, value: Any, *, least: int, advise: str | None = None)
     """
     if value is None:
         return
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value < 2**62:
-        raise ParameterError(
-            problem=f"{name} must be a whole number from {least} to 2**62 (got {shown(value)}).",
-            advise=advise,
-        )
+    if isinstance(value, int) and not isinstance(value, bool) and least <= value < 2**62:
+        return
+    highest = " to 2**62" if isinstance(value, int) and value >= 2**62 else ""
+    problem = f"{name} must be a whole number from {least}{highest} (got {shown(value)})."
+    raise ParameterError(problem=problem, advise=advise)
 
 
 def where_some(store: Store, filter: Any, verb: str) -> Filter:

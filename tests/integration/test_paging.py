@@ -125,7 +125,8 @@ def test_limit_and_offset_choose_a_window(items: DataFlow):
          "  help: limit=None returns all records\n  code: DF103")),
         ({"limit": "5"}, ("limit must be a whole number from 1 (got '5').\n"
          "  help: limit=None returns all records\n  code: DF103")),
-        ({"limit": 2**63 - 1}, ("limit must be a whole number from 1 (got 9223372036854775807).\n"
+        ({"limit": 2**63 - 1},
+         ("limit must be a whole number from 1 to 2**62 (got 9223372036854775807).\n"
          "  help: limit=None returns all records\n  code: DF103")),
         ({"limit": True}, ("limit must be a whole number from 1 (got True).\n"
          "  help: limit=None returns all records\n  code: DF103")),

@@ -229,7 +229,7 @@ REFUSED: list[tuple[Any, str]] = [
     (lambda q: q.for_update().aggregate([{"$count": "n"}]),
      "a pipeline has no use for for_update()."),
     (lambda q: list(q.iterate(0)),
-     "batch must be a whole number from 1 to 2**62 (got 0)."),
+     "batch must be a whole number from 1 (got 0)."),
     (pickle.dumps, "a query cannot be pickled, because it belongs to a live DataFlow."),
 ]  # fmt: skip
 
