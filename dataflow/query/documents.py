@@ -141,6 +141,8 @@ def list_of(values: Any) -> list[Any] | None:
 
     An iterator is none of them: it could be read once only, and a filter is read often.
     """
+    if type(values) is list:
+        return values.copy()  # what most callers give; the checks below cost more
     if isinstance(values, str | bytes | Mapping | Iterator) or not isinstance(values, Iterable):
         return None
     return list(values)

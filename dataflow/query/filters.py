@@ -92,8 +92,8 @@ class _Parser:
             raise self.refuse(f"the filter is nested deeper than {MAX_DEPTH}.")
         if type(document) is not dict and not isinstance(document, Mapping):
             raise self.refuse(f"a filter must be a dict, not {type(document).__name__}.")
-        parts = [self.entry(key, value, depth) for key, value in document.items()]
-        parts = [part for part in parts if part]
+        entries = document.items()
+        parts = [part for key, value in entries if (part := self.entry(key, value, depth))]
         return parts[0] if len(parts) == 1 else ("and", *parts) if parts else ()
 
     def entry(self, key: Any, value: Any, depth: int) -> Shape:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Annotated, Any, NotRequired, Required
 
@@ -122,8 +122,11 @@ class Validator:
         try:
             return adapter.validate_python(value)
         except ValidationError as error:
-            problems = self._problems(error, many=False, field=field.name)
-            raise self._refusal(problems) from None
+            raise self.refusal_of(error, field) from None
+
+    def refusal_of(self, error: ValidationError, field: FieldSpec) -> RecordValidationError:
+        """Return our error for pydantic's about one field."""
+        return self._refusal(self._problems(error, many=False, field=field.name))
 
     def records(
         self, rows: Sequence[Any], offset: int, *, update: bool = False
@@ -194,7 +197,7 @@ class Comparisons:
     def __init__(self, validator: Validator) -> None:
         """Share the validator's way of refusing."""
         self._validator = validator
-        self._single: dict[str, TypeAdapter[Any]] = {}
+        self._single: dict[str, Callable[[Any], Any]] = {}
         self._lists: dict[str, TypeAdapter[list[Any]]] = {}
 
     def value(self, field: FieldSpec, value: Any) -> Any:
@@ -203,10 +206,15 @@ class Comparisons:
         Raises:
             RecordValidationError: If it is of another type.
         """
-        adapter = self._single.get(field.name)
-        if adapter is None:
-            adapter = self._single[field.name] = TypeAdapter(_unbounded(field))
-        return self._validator.checked(adapter, field, value)
+        validate = self._single.get(field.name)
+        if validate is None:
+            # Without the adapter around it, whose call costs as much as the validation.
+            validate = TypeAdapter(_unbounded(field)).validator.validate_python
+            self._single[field.name] = validate
+        try:
+            return validate(value)
+        except ValidationError as error:
+            raise self._validator.refusal_of(error, field) from None
 
     def values(self, field: FieldSpec, values: list[Any]) -> list[Any]:
         """Return many values in their field's type, in one call.
