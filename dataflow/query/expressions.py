@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import importlib
 import math
-import zoneinfo
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
@@ -424,7 +424,9 @@ def _date_trunc(scope: Expressions, operator: str, operand: Any, depth: int) -> 
 
 
 def _zone(scope: Expressions, operator: str, name: Any) -> str:
-    if not isinstance(name, str) or name not in zoneinfo.available_timezones():
+    # Loaded where a zone is named: few programs name one, and all would wait for it.
+    zones = importlib.import_module("zoneinfo").available_timezones()
+    if not isinstance(name, str) or name not in zones:
         scope.refuse(f"{operator} knows no timezone {name!r}; use a name such as Europe/Paris.")
     return name
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -72,9 +73,16 @@ def _pair(item: Any, at: str | None) -> tuple[str, bool]:
 
 def total_order(spec: ModelSpec, sort: Sort) -> Sort:
     """Return the order with the key added, so that no two records are equal in it."""
+    if not sort:
+        return _by(spec.key)
     names = [name for name, _ in sort]
     down = bool(sort) and sort[-1][1]
     return (*sort, *((name, down) for name in spec.key if name not in names))
+
+
+@lru_cache(maxsize=1_000)
+def _by(names: tuple[str, ...]) -> Sort:
+    return tuple((name, False) for name in names)
 
 
 def order_for(spec: ModelSpec, sort: Sort) -> list[sa.ColumnElement[Any]]:

@@ -347,7 +347,7 @@ class AsyncQuery(_Chain):
         page = await self._parts.store.list(request)
         return bool(page["records"])
 
-    async def iterate(self, batch: int = 1_000) -> AsyncIterator[Record]:
+    async def iterate(self, batch: int = 2_000) -> AsyncIterator[Record]:
         """Yield every record, holding one batch in memory; stable while others write."""
         check_count("batch", batch, least=1)
         if self._parts.distinct or self._parts.lock is not None:
@@ -466,7 +466,7 @@ class Query(_Chain):
         """Return whether a record matches."""
         return bool(self._wait("exists", AsyncQuery.exists))
 
-    def iterate(self, batch: int = 1_000) -> Iterator[Record]:
+    def iterate(self, batch: int = 2_000) -> Iterator[Record]:
         """Yield every record, holding one batch in memory; stable while others write."""
         check_count("batch", batch, least=1)
         records = AsyncQuery(self._parts).iterate(batch)

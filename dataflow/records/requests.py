@@ -50,14 +50,15 @@ def list_request(store: Store, options: Mapping[str, Any]) -> ListRequest:
     limit, offset = options.get("limit", 100), options.get("offset") or 0
     check_count("limit", limit, least=1, advise="limit=None returns all records")
     check_count("offset", offset, least=0)
+    sort, include = options.get("sort"), options.get("include")
     return ListRequest(
         where=store.where(options.get("filter")),
-        sort=parse_sort(store.spec, options.get("sort")),
+        sort=() if sort is None else parse_sort(store.spec, sort),
         limit=limit,
         offset=offset,
         after=options.get("after"),
         fields=field_names(store.spec, options.get("fields")),
-        include=link_names(store, options.get("include")),
+        include=() if include is None else link_names(store, include),
         count=_counting(options.get("count")),
         include_deleted=bool(options.get("include_deleted")),
     )
