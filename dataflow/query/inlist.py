@@ -41,7 +41,7 @@ class ListOf(TypeDecorator[Any]):
             pack = json.dumps
             item = bytes.hex if is_bytes(self.item) else item
         if item is None:
-            return lambda values: pack(list(values))
+            return pack
         return lambda values: pack([item(value) for value in values])
 
 
