@@ -83,7 +83,7 @@ OF_EXPRESSIONS = """\
 In `$project`, `$addFields`, `$group`, `$bucket` and `$expr`. `"$field"` is a field's value,
 `"$field.key"` goes inside, `"$$ROOT"` is the whole record and `"$$NOW"` the present instant.
 `{"$date": …}` is an instant. Comparisons put null below every value. `$divide` and `$avg` of
-Decimals have as many digits as the database gives: about 20 on PostgreSQL, 28 on SQLite.
+Decimals have 16 places at the most, and no zeros at the end.
 """
 
 
