@@ -34,7 +34,7 @@ from dataflow.database.sqlite_aggregates import AGGREGATES
 from dataflow.database.sqlite_connection import Patience, open_connection
 from dataflow.database.sqlite_errors import translate_error
 from dataflow.database.sqlite_functions import FUNCTIONS
-from dataflow.errors import DataFlowError
+from dataflow.errors import ConfigurationError, DataFlowError
 from dataflow.models.columntypes import DECIMAL_COLLATION, is_bytes
 
 __all__ = ["SqliteDriver"]
@@ -44,6 +44,8 @@ _PART_ROWS = 5_000
 """Rows that one hop to the thread carries."""
 _ROWS_AT_ONCE = 50
 """Rows of one INSERT; `executemany` of 50 rows takes 0.6 of the time of one by one."""
+_LEAST_VERSION = (3, 38)
+"""RETURNING came with 3.35, the operators -> and ->> with 3.38."""
 _COLUMNS_AT_ONCE = 600
 """Above this, 50 rows could have more parameters than SQLite's 32,766."""
 
@@ -96,6 +98,12 @@ class SqliteDriver(Driver):
     def __init__(self, *args: Any) -> None:
         """Prepare the dialect; an in-memory database begins to exist."""
         super().__init__(*args)
+        if sqlite3.sqlite_version_info < _LEAST_VERSION:
+            least, found = ".".join(map(str, _LEAST_VERSION)), sqlite3.sqlite_version
+            raise ConfigurationError(
+                problem=f"SQLite {least} or later is needed, and this Python brings {found}.",
+                advise="use a Python with its own SQLite, such as those of uv",
+            )
         self._dialect = aiosqlite_dialect.dialect()
         path = self.address.url.database or ":memory:"
         self.in_memory = path == ":memory:"
