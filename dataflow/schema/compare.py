@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from dataflow.models.spec import ModelSpec
 from dataflow.schema.plan import Change
 
-__all__ = ["alembic", "changes_of", "compare", "compare_options"]
+__all__ = ["alembic", "changes_of", "compare"]
 
 Operations = list[Any]
 
@@ -21,7 +21,7 @@ def alembic(part: str) -> Any:
     return importlib.import_module(f"alembic.{part}")
 
 
-def compare_options(tables: Sequence[sa.Table], dropped: Sequence[str]) -> dict[str, Any]:
+def _options(tables: Sequence[sa.Table], dropped: Sequence[str]) -> dict[str, Any]:
     """Return Alembic's options for a comparison that sees these tables alone."""
     known = {table.name for table in tables} | set(dropped)
 
@@ -40,12 +40,10 @@ def compare(
     Tables without a model are left alone, except those that are named in `dropped`.
     """
     tables = [spec.table for spec in specs]
-    target = [table.metadata for table in tables[:1]] + [
-        table.metadata for table in tables if table.metadata is not tables[0].metadata
-    ]
-    options = {**compare_options(tables, dropped), "target_metadata": target}
+    target = list(dict.fromkeys(table.metadata for table in tables))
+    options = {**_options(tables, dropped), "target_metadata": target}
     migration = alembic("runtime.migration").MigrationContext.configure(connection, opts=options)
-    found = alembic("autogenerate").produce_migrations(migration, list(dict.fromkeys(target)))
+    found = alembic("autogenerate").produce_migrations(migration, target)
     return list(_flat(found.upgrade_ops.ops))
 
 

@@ -62,7 +62,7 @@ async def apply_migration(
         check_losses(plan, allow_drop=allow_drop)
         done = len(rename_statements(renames, connection.dialect)) if renames else 0
         for statement in plan.statements[done:]:
-            connection.exec_driver_sql(statement.replace("%", "%%"))
+            connection.exec_driver_sql(statement)
         _check_references(connection, database)
         return plan
 

@@ -293,3 +293,21 @@ def test_the_asynchronous_face_plans_too(db: DataFlow):
     first_version(db)
 
     assert not portal.call(db.aio.migrations.plan())
+
+
+def test_a_default_reaches_old_records_as_it_is_written(db: DataFlow, later: DataFlow):
+    first_version(db)
+
+    @later.model
+    class User:
+        id: int
+        name: str
+        age: int | None = None
+        balance: Decimal = Decimal("1.50")
+        team_id: uuid.UUID | None = None
+        note: str = "50% off, it's %(x)s :y"
+        __dataflow__ = {"timestamps": False}
+
+    later.migrations.apply()
+
+    assert {record["note"] for record in records(later)} == {"50% off, it's %(x)s :y"}
