@@ -13,7 +13,7 @@ from typing import Any
 
 from dataflow.database.sqlite_text import like_matcher, regex_matcher
 
-__all__ = ["compare_json", "matches_json", "type_rank"]
+__all__ = ["compare_json", "matches_json", "tree_text", "type_rank"]
 
 Test = Callable[[Any], bool]
 Tree = list[Any]
@@ -79,6 +79,20 @@ def matches_json(document: str | None, program: str) -> bool:
 def _parsed(document: str) -> Any:
     """Return a document; the conditions of one filter ask for the same one in turn."""
     return json.loads(document)
+
+
+def tree_text(tree: Tree) -> str:
+    """Return a tree as JSON text.
+
+    It is compiled here already, because inside SQLite the reason of a refusal would be lost.
+
+    Raises:
+        MissingExtraError: For a regular expression without its engine.
+        DataValueError: For one that the engine refuses.
+    """
+    program = json.dumps(tree)
+    _compiled(program)
+    return program
 
 
 @lru_cache(maxsize=1_000)

@@ -11,6 +11,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from dataflow.database.sqlite_json import tree_text
 from dataflow.query.jsonpath import element_paths, paths_to, predicate_for
 
 __all__ = ["JsonEqual", "JsonMatch"]
@@ -23,7 +24,7 @@ class _Condition(TypeDecorator[Any]):
     cache_ok = True
 
     def bind_processor(self, dialect: sa.Dialect) -> Any:
-        return predicate_for if dialect.name == "postgresql" else json.dumps
+        return predicate_for if dialect.name == "postgresql" else tree_text
 
 
 class _Paths(TypeDecorator[Any]):

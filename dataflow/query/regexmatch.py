@@ -9,6 +9,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeDecorator
 
+from dataflow.database.sqlite_text import regex_matcher
 from dataflow.query.regex import Regex, posix_of
 
 __all__ = ["RegexMatch"]
@@ -21,7 +22,7 @@ class _Pattern(TypeDecorator[Any]):
     cache_ok = True
 
     def bind_processor(self, dialect: sa.Dialect) -> Any:
-        return _embedded if dialect.name == "postgresql" else lambda regex: regex.body
+        return _embedded if dialect.name == "postgresql" else _checked
 
 
 class _Flags(TypeDecorator[Any]):
@@ -37,6 +38,12 @@ class _Flags(TypeDecorator[Any]):
 
 def _embedded(regex: Regex) -> str:
     return f"{'(?i)' if regex.ignore_case else ''}{posix_of(regex)}"
+
+
+def _checked(regex: Regex) -> str:
+    """Return a pattern that the engine takes; inside SQLite its refusal would be lost."""
+    regex_matcher(regex.body, ignore_case=regex.ignore_case, dot_all=regex.dot_all)
+    return regex.body
 
 
 class RegexMatch(sa.ColumnElement[bool]):

@@ -4,10 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataflow.database.sqlite_text import has_regex, like_matcher, regex_matcher, regexp
+from dataflow.database.sqlite_text import like_matcher, regex_matcher, regexp
 
 texts = st.text("abAB%_\\é\n", max_size=10)
-needs_regex = pytest.mark.skipif(not has_regex(), reason="google-re2 is not installed")
 
 
 def is_like(pattern: str, text: str) -> bool:
@@ -44,20 +43,17 @@ def test_any_text_is_like_itself_in_escapes(text: str):
     assert not like_matcher(pattern)(f"{text}x")
 
 
-@needs_regex
 def test_a_pattern_is_searched_and_null_stays_unknown():
     assert (regexp("B", "", "abc"), regexp("B", "i", "abc"), regexp("b", "", None)) == (
         False, True, None,
     )  # fmt: skip
 
 
-@needs_regex
 def test_a_dot_takes_a_line_break_only_when_asked():
     assert not regex_matcher("a.b")("a\nb")
     assert regex_matcher("a.b", dot_all=True)("a\nb")
 
 
-@needs_regex
 @pytest.mark.parametrize("ending", ["\\Z", "\\z", "$"])
 def test_every_spelling_of_the_end_is_the_end_of_the_text(ending: str):
     test = regex_matcher(f"a{ending}")
@@ -65,6 +61,5 @@ def test_every_spelling_of_the_end_is_the_end_of_the_text(ending: str):
     assert (test("ba"), test("a\n"), test("ab")) == (True, False, False)
 
 
-@needs_regex
 def test_an_escaped_backslash_before_a_letter_is_a_backslash():
     assert regex_matcher(r"^\\Z$")("\\Z")
