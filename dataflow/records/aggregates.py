@@ -16,7 +16,6 @@ from dataflow.records.validation import Comparisons
 __all__ = ["Aggregate", "aggregate_of", "run_aggregate"]
 
 Record = dict[str, Any]
-_CACHED = 500
 MAX_NODES = 10_000
 
 
@@ -34,6 +33,10 @@ class Aggregate(NamedTuple):
     scalar: bool
     empty: Any
 
+    def with_values(self, where: Filter) -> Aggregate:
+        """Return the same with the values of a filter, which are never kept."""
+        return self._replace(values={**self.values, **where.parameters})
+
 
 def aggregate_of(
     store: Store, where: Filter, pipeline: Any, *, include_deleted: bool = False
@@ -50,15 +53,10 @@ def aggregate_of(
     _check_size(pipeline)
     key = _frozen(pipeline)
     if key is None:
-        return _compiled(store, where, pipeline, include_deleted)
+        return _compiled(store, where, pipeline, include_deleted).with_values(where)
     shape = ("aggregate", where.shape, key, include_deleted)
-    found = store.aggregates.get(shape)
-    if found is None:
-        if len(store.aggregates) >= _CACHED:
-            store.aggregates.pop(next(iter(store.aggregates)), None)
-        found = _compiled(store, where, pipeline, include_deleted)
-        store.aggregates[shape] = found
-    return found._replace(values={**found.values, **where.parameters})
+    found = store.compiler.get(shape, _compiled, store, where, pipeline, include_deleted)
+    return found.with_values(where)
 
 
 def _compiled(
@@ -72,8 +70,7 @@ def _compiled(
     table = Table(store.spec, [condition for condition in conditions if condition is not None])
     found = compile_pipeline(plan, table, pipeline)
     prepared = prepare(found.statement, store.database.driver.dialect, found.columns)
-    values = {**found.values, **where.parameters}
-    return Aggregate(prepared, values, found.scalar, found.empty)
+    return Aggregate(prepared, found.values, found.scalar, found.empty)
 
 
 def _tables(store: Store) -> Callable[[Any], Table]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
@@ -22,6 +22,8 @@ from dataflow.records.statements import (
 
 __all__ = ["Compiler"]
 
+T = TypeVar("T")
+
 
 class Compiler:
     """Builds conditions that carry the model's scope, and caches compiled statements.
@@ -36,13 +38,13 @@ class Compiler:
         self.spec = spec
         self.scope = scope
         self._dialect = dialect
-        self._kept: dict[Hashable, Prepared] = {}
+        self._kept: dict[Hashable, Any] = {}
         self._readers: dict[tuple[str, ...], RowReader] = {}
         self._unique = [frozenset(names) for names in spec.unique_sets]
 
-    def get(self, shape: Hashable, build: Callable[..., Prepared], *args: Any) -> Prepared:
+    def get(self, shape: Hashable, build: Callable[..., T], *args: Any) -> T:
         """Return the statement of a shape, building it the first time."""
-        found = self._kept.get(shape)
+        found: T | None = self._kept.get(shape)
         if found is None:
             if len(self._kept) >= self.LIMIT:
                 self._kept.pop(next(iter(self._kept)), None)

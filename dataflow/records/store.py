@@ -65,7 +65,6 @@ class Store:
         self.compiler = Compiler(spec, self.scope, database.driver.dialect)
         self.pages = Pages(database, self.compiler, self.validator, self.related)
         self.other = stores
-        self.aggregates: dict[Any, Any] = {}
         self._prepare_schema = prepare_schema
         self._ready = False
         self._all = tuple(spec.fields)
