@@ -139,17 +139,12 @@ def _placed(name: str) -> Callable[[Term, Term], Term]:
 
 
 def _push(value: Term, place: Term) -> Term:
-    packed = as_json(value)
-    return call("push", place, packed, kind=Array(_item(value)))
+    return call("push", place, as_json(value), kind=Array(value.kind))
 
 
 def _collect(value: Term, place: Term) -> Term:
     del place
-    return call("collect", as_json(value), kind=Array(_item(value)))
-
-
-def _item(value: Term) -> Any:
-    return value.kind
+    return call("collect", as_json(value), kind=Array(value.kind))
 
 
 ACCUMULATORS: dict[str, Callable[[Term, Term], Term]] = {

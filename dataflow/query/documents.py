@@ -24,6 +24,7 @@ from __future__ import annotations
 import decimal
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic_core import PydanticSerializationError, to_jsonable_python
@@ -148,28 +149,21 @@ def list_of(values: Any) -> list[Any] | None:
     return list(values)
 
 
+@dataclass(frozen=True, slots=True)
 class _Leaf:
-    """One operator on one path."""
+    """One operator on one path, in a field, at a depth of nested `$elemMatch`."""
 
-    def __init__(
-        self, operator: str, path: Path, value: Any, at: str | None, depth: int = 0
-    ) -> None:
-        self.depth = depth
-        self.owner = ""
-        self.operator = operator
-        self.path = path
-        self.value = value
-        self.at = at
+    operator: str
+    path: Path
+    value: Any
+    at: str | None
+    depth: int
+    owner: str
 
     @property
     def what(self) -> str:
         place = ".".join(part for part in (self.owner, *self.path) if part)
         return f"{self.operator} of {place!r}" if place else self.operator
-
-    def with_value(self, value: Any) -> _Leaf:
-        found = _Leaf(self.operator, self.path, value, self.at, self.depth)
-        found.owner = self.owner
-        return found
 
     def refuse(self, problem: str, advise: str | None = None) -> FilterError:
         return FilterError(problem=f"{self.what} {problem}", advise=advise, at=self.at)
@@ -224,7 +218,7 @@ def _either(term: _Leaf) -> Tree:
 def _every(term: _Leaf) -> Tree:
     values = term.many()
     if values and all(isinstance(value, Mapping) and "$elemMatch" in value for value in values):
-        return ["and", *(_element(term.with_value(value["$elemMatch"])) for value in values)]
+        return ["and", *(_element(replace(term, value=value["$elemMatch"])) for value in values)]
     return ["and", *(term.equal(value) for value in values)] if values else ["or"]
 
 
@@ -314,8 +308,7 @@ def leaf(
         FilterError: For an unknown operator or a value that it does not take.
     """
     rule = OPERATORS.get(operator)
-    term = _Leaf(operator, list(path), value, at, depth)
-    term.owner = owner
+    term = _Leaf(operator, list(path), value, at, depth, owner)
     if rule is None:
         problem = f"there is no operator {operator!r} for JSON."
         raise FilterError(problem=problem, advise=did_you_mean(operator, OPERATORS), at=at)

@@ -196,22 +196,20 @@ class Expressions:
 
     def numbers(self, operator: str, operand: Any, depth: int, count: int | None) -> list[Term]:
         """Return an operator's operands as numbers."""
-        found = []
-        for term in self.operands(operator, operand, depth, count):
-            number = number_of(term)
-            if number is None:
-                self.refuse(f"{operator} takes numbers, not {term.kind.name}.")
-            found.append(number)
-        return found
+        terms = self.operands(operator, operand, depth, count)
+        return [self._as(number_of, "numbers", operator, term) for term in terms]
 
     def texts(self, operator: str, operand: Any, depth: int, count: int | None) -> list[Term]:
         """Return an operator's operands as texts."""
-        found = []
-        for term in self.operands(operator, operand, depth, count):
-            text = text_of(term)
-            if text is None:
-                self.refuse(f"{operator} takes text, not {term.kind.name}.")
-            found.append(text)
+        terms = self.operands(operator, operand, depth, count)
+        return [self._as(text_of, "text", operator, term) for term in terms]
+
+    def _as(
+        self, convert: Callable[[Term], Term | None], wanted: str, operator: str, term: Term
+    ) -> Term:
+        found = convert(term)
+        if found is None:
+            self.refuse(f"{operator} takes {wanted}, not {term.kind.name}.")
         return found
 
     def instant(self, operator: str, operand: Any, depth: int) -> Term:

@@ -217,9 +217,9 @@ def _range(parser: _Parser, operator: str, field: FieldSpec, value: Any) -> Shap
     bounds = parser.many(operator, field, value)
     if len(bounds) != 2 or None in bounds:
         raise parser.refuse(f"$between of field {field.name!r} takes two values: [low, high].")
-    for bound in bounds:
-        parser.value(field, bound)
-    return ("and", ("$gte", field.name), ("$lte", field.name))
+    low, high = bounds
+    above = _comparison(parser, "$gte", field, low)
+    return ("and", above, _comparison(parser, "$lte", field, high))
 
 
 def _presence(parser: _Parser, operator: str, field: FieldSpec, value: Any) -> Shape:

@@ -9,7 +9,6 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from dataflow.errors import FilterError
 from dataflow.query.accumulators import Accumulation, parse_accumulator
 from dataflow.query.dates import instant_of, is_date
 from dataflow.query.expressions import Expressions
@@ -30,10 +29,9 @@ def check_name(rows: Rows, stage: str, name: Any) -> None:
         FilterError: For no text, an empty one, dots or a leading `$`.
     """
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise FilterError(
-            problem=f"{stage} cannot name a result {name!r}.",
-            advise="names are plain text without dots, and do not begin with $",
-            at=rows.plan.at,
+        raise rows.refuse(
+            f"{stage} cannot name a result {name!r}.",
+            "names are plain text without dots, and do not begin with $",
         )
 
 
@@ -41,9 +39,9 @@ def group_rows(rows: Rows, options: Any) -> Rows:
     """Return one row per value of `_id`, with accumulators over its rows."""
     if not isinstance(options, Mapping) or "_id" not in options:
         problem = "$group takes a dict with '_id': an expression, or None for one group."
-        raise FilterError(problem=problem, at=rows.plan.at)
+        raise rows.refuse(problem)
     if len(options) > MAX_RESULTS:
-        raise FilterError(problem=f"$group has at most {MAX_RESULTS} results.", at=rows.plan.at)
+        raise rows.refuse(f"$group has at most {MAX_RESULTS} results.")
     scope = Expressions(rows.fields, rows.plan.at, rows.plan.model)
     key = _group_key(scope.compile(options["_id"]))
     accumulations = {}
@@ -110,7 +108,7 @@ def bucket_rows(rows: Rows, options: Any) -> Rows:
     ):
         problem = "$bucket takes groupBy, boundaries, default and, if wished, output."
         advise = "give a default, the bucket of what is outside; MongoDB fails without one"
-        raise FilterError(problem=problem, advise=advise, at=at)
+        raise rows.refuse(problem, advise)
     value = Expressions(rows.fields, at, rows.plan.model).compile(options["groupBy"])
     # A column of its own, because it is compared with every boundary.
     rows = rows.nested({"\0bucket": value}, once=True)
@@ -118,7 +116,7 @@ def bucket_rows(rows: Rows, options: Any) -> Rows:
     key = _bucket_key(scope, rows.fields["\0bucket"], options)
     output = options.get("output", {"count": {"$sum": 1}})
     if not isinstance(output, Mapping):
-        raise FilterError(problem="$bucket's output takes accumulators by name.", at=at)
+        raise rows.refuse("$bucket's output takes accumulators by name.")
     found = {}
     for name, given in output.items():
         check_name(rows, "$bucket", name)

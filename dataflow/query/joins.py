@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from dataflow.errors import FilterError
 from dataflow.query.elements import Elements
 from dataflow.query.expressions import Expressions
 from dataflow.query.grouping import check_name
@@ -29,17 +28,13 @@ __all__ = ["lookup_rows", "unwind_rows"]
 _LOOKUP = ("from", "localField", "foreignField", "as")
 
 
-def _refuse(rows: Rows, problem: str, advise: str | None = None) -> FilterError:
-    return FilterError(problem=problem, advise=advise, at=rows.plan.at)
-
-
 # ----------------------------------------------------------------------- $lookup
 
 
 def lookup_rows(rows: Rows, options: Any) -> Rows:
     """Return rows with the list of another model's records that have an equal value."""
     if not isinstance(options, Mapping) or set(options) != set(_LOOKUP):
-        raise _refuse(rows, f"$lookup takes {', '.join(_LOOKUP)}.")
+        raise rows.refuse(f"$lookup takes {', '.join(_LOOKUP)}.")
     check_name(rows, "$lookup", options["as"])
     rows = rows.free()
     table = rows.plan.table_of(options["from"])
@@ -92,7 +87,7 @@ def unwind_rows(rows: Rows, options: Any) -> Rows:
     rows = rows.nested() if rows.joins else rows.free()
     term = Expressions(rows.fields, rows.plan.at, rows.plan.model).field(unwind.path)
     if not isinstance(term.kind, Json | Array):
-        raise _refuse(rows, f"$unwind takes a list, and {unwind.path!r} holds none.")
+        raise rows.refuse(f"$unwind takes a list, and {unwind.path!r} holds none.")
     rows, value, index = _spread(rows, term, unwind)
     base = rows.fields[head]
     fields = {**rows.fields, head: _replaced(rows, base, rest, value)}
@@ -113,10 +108,10 @@ def _options(rows: Rows, options: Any) -> _Unwind:
     given = {"path": options} if isinstance(options, str) else options
     known = {"path", "includeArrayIndex", "preserveNullAndEmptyArrays"}
     if not isinstance(given, Mapping) or "path" not in given or not set(given) <= known:
-        raise _refuse(rows, f"$unwind takes a path, or a dict of {', '.join(sorted(known))}.")
+        raise rows.refuse(f"$unwind takes a path, or a dict of {', '.join(sorted(known))}.")
     path, index = given["path"], given.get("includeArrayIndex")
     if not isinstance(path, str) or not path.startswith("$") or len(path) < 2:
-        raise _refuse(rows, f"$unwind takes a path such as '$tags', not {path!r}.")
+        raise rows.refuse(f"$unwind takes a path such as '$tags', not {path!r}.")
     if index is not None:
         check_name(rows, "$unwind", index)
     return _Unwind(path[1:], index, bool(given.get("preserveNullAndEmptyArrays")))
@@ -160,7 +155,7 @@ def _replaced(rows: Rows, base: Term, path: list[str], value: Term) -> Term:
         part = _replaced(rows, base.parts[path[0]], path[1:], value)
         return document({**base.parts, path[0]: part})
     if not isinstance(base.kind, Json):
-        raise _refuse(rows, "$unwind cannot go into a list of lists; unwind the outer one first.")
+        raise rows.refuse("$unwind cannot go into a list of lists; unwind the outer one first.")
     steps = bound("\x01".join(path), sa.Text())
     words = bound("$" + "".join(f'."{part}"' for part in path), sa.Text())
     return call("json set", as_json(base, exact=False), steps, words, as_json(value, exact=False))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from dataflow.errors import FilterError, shown
+from dataflow.errors import shown
 from dataflow.query.expressions import Expressions
 from dataflow.query.kept import MAX_KEPT_DEPTH, kept_parts
 from dataflow.query.kinds import ANY, Array, Document, Json, Kind
@@ -20,17 +20,13 @@ Tree = dict[str, Any]
 MAX_FIELDS = 1_000
 
 
-def _refuse(rows: Rows, problem: str) -> FilterError:
-    return FilterError(problem=problem, at=rows.plan.at)
-
-
 def _check(rows: Rows, stage: str, options: Any) -> None:
     if not isinstance(options, Mapping) or not 0 < len(options) <= MAX_FIELDS:
-        raise _refuse(rows, f"{stage} takes a dict of 1 to {MAX_FIELDS} fields.")
+        raise rows.refuse(f"{stage} takes a dict of 1 to {MAX_FIELDS} fields.")
     for name in options:
         parts = name.split(".") if isinstance(name, str) else [""]
         if not all(parts) or len(parts) > MAX_PARTS or name.startswith("$"):
-            raise _refuse(rows, f"{stage} cannot name a field {shown(name)}.")
+            raise rows.refuse(f"{stage} cannot name a field {shown(name)}.")
 
 
 def _is_switch(value: Any) -> bool:
@@ -45,7 +41,7 @@ def project_fields(rows: Rows, options: Any) -> Rows:
     off = [name for name, on in switches.items() if not on]
     chosen = {name: value for name, value in options.items() if name not in off}
     if chosen and [name for name in off if name != "_id"]:
-        raise _refuse(rows, "$project includes fields or excludes them, not both.")
+        raise rows.refuse("$project includes fields or excludes them, not both.")
     if not chosen:
         return rows.replaced(fields=_without(rows, off))
     projection = _Projection(rows)
@@ -72,13 +68,10 @@ class _Projection:
         self.scope = Expressions(rows.fields, rows.plan.at, rows.plan.model)
         self.tree: Tree = {} if tree is None else {**tree}
 
-    def refuse(self, problem: str) -> FilterError:
-        return _refuse(self.rows, problem)
-
     def add(self, path: str, value: Any) -> None:
         """Include or compute what stands at a path."""
         if path.count(".") >= MAX_PARTS:
-            raise self.refuse(f"$project goes deeper than {MAX_PARTS} levels.")
+            raise self.rows.refuse(f"$project goes deeper than {MAX_PARTS} levels.")
         if _is_switch(value):
             self.include(path)
         elif isinstance(value, Mapping) and not any(str(key).startswith("$") for key in value):
@@ -97,7 +90,9 @@ class _Projection:
             self.place(path, self.scope.field(path))
             return
         if len(parts) - depth > MAX_KEPT_DEPTH:
-            raise self.refuse(f"$project includes at most {MAX_KEPT_DEPTH} levels, not {path!r}.")
+            raise self.rows.refuse(
+                f"$project includes at most {MAX_KEPT_DEPTH} levels, not {path!r}."
+            )
         kept = self._kept(".".join(parts[:depth]), term)
         for part in parts[depth:-1]:
             kept = kept.setdefault(part, {})
@@ -121,10 +116,10 @@ class _Projection:
             if isinstance(found, Term) and found.is_document:
                 found = tree[head] = dict(found.parts)
             if not isinstance(found, dict):
-                raise self.refuse(f"the path {path!r} collides with {head!r}.")
+                raise self.rows.refuse(f"the path {path!r} collides with {head!r}.")
             tree = found
         if last in tree:
-            raise self.refuse(f"the path {path!r} is given twice.")
+            raise self.rows.refuse(f"the path {path!r} is given twice.")
         tree[last] = term
 
     def fields(self) -> dict[str, Term]:
@@ -161,7 +156,7 @@ def _without(rows: Rows, names: list[str]) -> dict[str, Term]:
             del fields[head]
             continue
         if not fields[head].is_document or "." in rest:
-            raise _refuse(rows, f"$project cannot exclude {name!r}, a part of a JSON field.")
+            raise rows.refuse(f"$project cannot exclude {name!r}, a part of a JSON field.")
         fields[head] = document({k: v for k, v in fields[head].parts.items() if k != rest})
     return fields
 

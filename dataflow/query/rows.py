@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from dataflow.errors import UnknownFieldError
+from dataflow.errors import FilterError, UnknownFieldError
 from dataflow.models.columntypes import JsonValue
 from dataflow.models.fields import FieldInfo
 from dataflow.models.spec import FieldSpec, ModelSpec
@@ -120,6 +120,10 @@ class Rows:
             )
         return found
 
+    def refuse(self, problem: str, advise: str | None = None) -> FilterError:
+        """Return the error for a malformed stage."""
+        return FilterError(problem=problem, advise=advise, at=self.plan.at)
+
     # ------------------------------------------------------------------- shapes
 
     def replaced(self, **changes: Any) -> Rows:
@@ -135,10 +139,6 @@ class Rows:
     def position(self) -> tuple[Order, ...]:
         """The order asked for, else the primary key's."""
         return self.order or self.natural
-
-    def columns(self) -> list[Any]:
-        """Return the expressions of all fields, in the order of `leaves`."""
-        return [leaf.sql for term in self.fields.values() for leaf in leaves(term)]
 
     def select(self, columns: Iterable[Any]) -> Any:
         """Return the SELECT of columns."""

@@ -26,11 +26,6 @@ _DIRECTIONS = {1: False, -1: True, "asc": False, "desc": True}
 Stage = Callable[[Rows, Any], Rows]
 
 
-def refuse(rows: Rows, problem: str, advise: str | None = None) -> FilterError:
-    """Return the error for a malformed stage."""
-    return FilterError(problem=problem, advise=advise, at=rows.plan.at)
-
-
 def apply_stages(rows: Rows, pipeline: Any) -> Rows:
     """Return the rows after every stage.
 
@@ -38,9 +33,9 @@ def apply_stages(rows: Rows, pipeline: Any) -> Rows:
         FilterError: For an unknown stage, a wrong shape or more than 100 stages.
     """
     if not isinstance(pipeline, list | tuple):
-        raise refuse(rows, f"a pipeline must be a list of stages, not {type(pipeline).__name__}.")
+        raise rows.refuse(f"a pipeline must be a list of stages, not {type(pipeline).__name__}.")
     if len(pipeline) > MAX_STAGES:
-        raise refuse(rows, f"a pipeline has at most {MAX_STAGES} stages.")
+        raise rows.refuse(f"a pipeline has at most {MAX_STAGES} stages.")
     for number, stage in enumerate(pipeline, 1):
         rows = _applied(rows, stage, number)
     return rows
@@ -52,11 +47,11 @@ def _applied(rows: Rows, stage: Any, number: int) -> Rows:
         problem = (
             f"a stage must be a dict with one key, such as {{'$match': …}}, not {shown(stage)}."
         )
-        raise refuse(rows, problem)
+        raise rows.refuse(problem)
     ((name, options),) = stage.items()
     rule = STAGES.get(name)
     if rule is None:
-        raise refuse(rows, f"there is no stage {name!r}.", did_you_mean(str(name), STAGES))
+        raise rows.refuse(f"there is no stage {name!r}.", did_you_mean(str(name), STAGES))
     if rows.joins and name != "$unwind":
         rows = rows.nested()  # the list is made once, however often it is looked into
     try:
@@ -69,7 +64,7 @@ def _applied(rows: Rows, stage: Any, number: int) -> Rows:
 
 def _match(rows: Rows, options: Any) -> Rows:
     if not isinstance(options, Mapping):
-        raise refuse(rows, f"$match takes a filter, not {shown(options)}.")
+        raise rows.refuse(f"$match takes a filter, not {shown(options)}.")
     rows = rows.free()
     plain = dict(options)
     tests = []
@@ -96,20 +91,20 @@ class _FilterSource:
 def _sort(rows: Rows, options: Any) -> Rows:
     if not isinstance(options, Mapping) or not 0 < len(options) <= MAX_SORTS:
         problem = f"$sort takes a dict of 1 to {MAX_SORTS} fields, as in {{'total': -1}}."
-        raise refuse(rows, problem)
+        raise rows.refuse(problem)
     rows = rows.free()
     scope = Expressions(rows.fields, rows.plan.at, rows.plan.model)
     order = []
     for name, direction in options.items():
         if not isinstance(direction, int | str) or direction not in _DIRECTIONS:
-            raise refuse(rows, f"$sort of {name!r} takes 1 or -1, not {shown(direction)}.")
+            raise rows.refuse(f"$sort of {name!r} takes 1 or -1, not {shown(direction)}.")
         order.append(Order(scope.field(str(name)), _DIRECTIONS[direction]))
     return rows.replaced(order=tuple(order))
 
 
 def _number(rows: Rows, stage: str, value: Any, least: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value < 2**62:
-        raise refuse(rows, f"{stage} takes a whole number from {least}, not {shown(value)}.")
+        raise rows.refuse(f"{stage} takes a whole number from {least}, not {shown(value)}.")
     return value
 
 
@@ -141,7 +136,7 @@ def _sort_by_count(rows: Rows, options: Any) -> Rows:
 def _distinct(rows: Rows, options: Any) -> Rows:
     names = [options] if isinstance(options, str) else options
     if not isinstance(names, list | tuple) or not names:
-        raise refuse(rows, "$distinct takes a field or a list of fields.")
+        raise rows.refuse("$distinct takes a field or a list of fields.")
     parts = {str(name).removeprefix("$"): f"${str(name).removeprefix('$')}" for name in names}
     grouped = group_rows(rows, {"_id": parts})
     return grouped.replaced(fields=dict(grouped.fields["_id"].parts))
@@ -149,13 +144,13 @@ def _distinct(rows: Rows, options: Any) -> Rows:
 
 def _facet(rows: Rows, options: Any) -> Rows:
     if not isinstance(options, Mapping) or not 0 < len(options) <= MAX_STAGES:
-        raise refuse(rows, f"$facet takes a dict of 1 to {MAX_STAGES} pipelines by name.")
+        raise rows.refuse(f"$facet takes a dict of 1 to {MAX_STAGES} pipelines by name.")
     shared = rows.nested()
     fields: dict[str, Term] = {}
     for name, pipeline in options.items():
         check_name(rows, "$facet", name)
         if any("$facet" in stage for stage in pipeline if isinstance(stage, Mapping)):
-            raise refuse(rows, "a $facet cannot stand inside another one.")
+            raise rows.refuse("a $facet cannot stand inside another one.")
         fields[name] = _packed(apply_stages(shared, pipeline))
     return Rows(rows.plan, sa.select(sa.true().label("one")).subquery("one"), fields)
 

@@ -43,7 +43,6 @@ __all__ = [
 
 JSON_TYPE = JsonValue()
 _PARTS_AT_ONCE = 40
-_INT = sa.Integer()
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,7 @@ def prices(db: DataFlow) -> DataFlow:
         ({"count": {"$gte": 1.5}}, ["b"]),
         ({"count": {"$gt": 0.5}}, ["abcde", "b"]),
         ({"count": {"$lte": 1.5}}, ["abcde"]),
+        ({"count": {"$between": [0.5, 1.5]}}, ["abcde"]),
     ],
     ids=str,
 )
