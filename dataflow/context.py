@@ -1,0 +1,64 @@
+"""What a call carries beside its arguments: the tenant, the actor, the correlation id.
+
+Each is a context variable, so that it follows a call through coroutines, tasks and the
+portal's thread, and never leaks into a call of someone else.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar, Token
+from typing import Any, Final, Generic, Self, TypeVar
+
+__all__ = ["ALL_TENANTS", "AllTenants", "Setting", "actor", "correlation_id", "tenant"]
+
+T = TypeVar("T")
+
+
+class AllTenants:
+    """The type of `ALL_TENANTS`."""
+
+    def __repr__(self) -> str:
+        """Return the name that users import."""
+        return "ALL_TENANTS"
+
+
+ALL_TENANTS: Final = AllTenants()
+"""Instead of a tenant: the records of all tenants, for administrative work."""
+
+tenant: ContextVar[Any] = ContextVar("dataflow_tenant", default=None)
+"""The tenant whose records a call may see; None: none was set."""
+
+actor: ContextVar[str | None] = ContextVar("dataflow_actor", default=None)
+"""Who makes changes, for the audit trail."""
+
+correlation_id: ContextVar[str | None] = ContextVar("dataflow_correlation_id", default=None)
+"""What ties the changes of one request together, for the audit trail."""
+
+
+class Setting(Generic[T]):
+    """A block, `with` or `async with`, inside which a context variable has a value."""
+
+    __slots__ = ("_tokens", "_value", "_variable")
+
+    def __init__(self, variable: ContextVar[T], value: T) -> None:
+        """Keep both; nothing is set before the block begins."""
+        self._variable = variable
+        self._value = value
+        self._tokens: list[Token[T]] = []
+
+    def __enter__(self) -> Self:
+        """Set the value."""
+        self._tokens.append(self._variable.set(self._value))
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Bring back the value before."""
+        self._variable.reset(self._tokens.pop())
+
+    async def __aenter__(self) -> Self:
+        """Set the value."""
+        return self.__enter__()
+
+    async def __aexit__(self, *error: object) -> None:
+        """Bring back the value before."""
+        self.__exit__()

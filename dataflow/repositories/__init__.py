@@ -1,0 +1,1 @@
+"""Repositories and sessions: the data layer of applications written with SQLAlchemy."""
