@@ -15,10 +15,16 @@ from sqlalchemy.orm import registry as MappingRegistry  # noqa: N812 - a class i
 from sqlalchemy.orm.clsregistry import _remove_class
 
 from dataflow.config import DataFlowConfig
+from dataflow.context import ALL_TENANTS, Setting, tenant
 from dataflow.database.block import TransactionBlock
 from dataflow.database.database import Database
 from dataflow.database.health import Health, check_health
-from dataflow.errors import ConfigurationError, DuplicateModelError, UnknownModelError
+from dataflow.errors import (
+    ConfigurationError,
+    DuplicateModelError,
+    ParameterError,
+    UnknownModelError,
+)
 from dataflow.models.declare import declare_model
 from dataflow.models.describe import describe_model
 from dataflow.models.fields import Field, Relationship
@@ -26,6 +32,7 @@ from dataflow.models.hints import hints_of
 from dataflow.models.naming import NAMING, class_name
 from dataflow.models.reflect import model_for_table
 from dataflow.models.spec import ModelSpec
+from dataflow.models.tenancy import keep_within_tenant
 from dataflow.nodes.aggregate import aggregate_node
 from dataflow.nodes.function import NodeDecorator
 from dataflow.nodes.model_nodes import nodes_for_model
@@ -132,7 +139,8 @@ class DataFlow(Verbs):
         Args:
             model: The class, when used without parentheses.
             **options: `timestamps`, `soft_delete`, `versioned`, `append_only`,
-                `indexes`, `unique_together`, `table`; they win over `__dataflow__`.
+                `multi_tenant`, `indexes`, `unique_together`, `table`; they win over
+                `__dataflow__`.
 
         Raises:
             AnnotationError: For a field that no column can hold.
@@ -148,6 +156,8 @@ class DataFlow(Verbs):
         previous = self._stores.get(model.__name__)
         if previous is not None:
             self._replace(previous.spec, hints.location)
+        if self.config.multi_tenant and "multi_tenant" not in vars(model).get("__dataflow__", {}):
+            options = {"multi_tenant": True, **options}
         try:
             spec = declare_model(
                 model, self._mapping, self._class_of, options, hints, self._check_table
@@ -157,10 +167,20 @@ class DataFlow(Verbs):
                 self._restore(previous)
             raise
         self._register(spec)
+        self._keep_within_tenants()
         if "query_builder" not in spec.fields:
             me: weakref.ref[DataFlow] = weakref.ref(self)
             model.query_builder = classmethod(partial(_query_builder, me))
         return model
+
+    def _keep_within_tenants(self) -> None:
+        tables = self._tables()
+        shared = [s.spec.table.fullname for s in self._stores.values() if s.spec.tenant]
+        keep_within_tenant(tables, shared)
+
+    def _tables(self) -> dict[str, Table]:
+        tables = {store.spec.table.fullname: store.spec.table for store in self._stores.values()}
+        return tables | dict(self._mapping.metadata.tables)
 
     def _restore(self, store: Store) -> None:
         """Bring a model back whose replacement turned out to be wrong."""
@@ -237,6 +257,25 @@ class DataFlow(Verbs):
             models.append(spec.model)
         return models
 
+    # ---------------------------------------------------------------- context
+
+    def tenant(self, tenant_id: Any) -> Setting[Any]:
+        """Return a block, `with` or `async with`, for the records of one tenant.
+
+        Everything inside, also in tasks and workflows that start there, reads and
+        writes that tenant's records of models with the option `multi_tenant`.
+
+        Raises:
+            ParameterError: For None or an empty text, which name no tenant.
+        """
+        if tenant_id is None or tenant_id == "":
+            raise ParameterError(problem=f"{tenant_id!r} names no tenant.")
+        return Setting(tenant, tenant_id)
+
+    def all_tenants(self) -> Setting[Any]:
+        """Return a block in which reads see the records of all tenants, and writes fail."""
+        return Setting(tenant, ALL_TENANTS)
+
     # ------------------------------------------------------------- inspection
 
     def list_models(self) -> list[str]:
@@ -282,10 +321,7 @@ class DataFlow(Verbs):
                         del self._pending[spec.name]
 
     def _check_foreign_keys(self, specs: list[ModelSpec]) -> None:
-        tables: dict[str, Table] = {
-            s.spec.table.fullname: s.spec.table for s in self._stores.values()
-        }
-        tables |= dict(self._mapping.metadata.tables)
+        tables = self._tables()
         for spec in specs:
             check_foreign_keys(spec, tables)
 

@@ -76,6 +76,9 @@ class DataFlowConfig(BaseSettings):
     auto_migrate: bool = True
     """Create missing tables and columns at first use; nothing is ever dropped."""
 
+    multi_tenant: bool = False
+    """Give every model the option `multi_tenant`, unless it says otherwise."""
+
     existing_schema_mode: bool = False
     """Check the models against the database and never write schema."""
 

@@ -42,6 +42,7 @@ class UpsertPlan(NamedTuple):
         revive: A soft-delete column that an update sets to NULL.
         ascends: Tells, once the rows are read, whether they came in the order in which
             the database sorts their keys.
+        among: A soft-delete column; only records where it is NULL conflict.
     """
 
     table: sa.Table
@@ -52,6 +53,7 @@ class UpsertPlan(NamedTuple):
     increment: sa.Column[Any] | None = None
     revive: sa.Column[Any] | None = None
     ascends: Callable[[], bool] = _never
+    among: sa.Column[Any] | None = None
 
 
 class UpdatePlan(NamedTuple):

@@ -28,6 +28,7 @@ from dataflow.errors import (
     TransactionAbortedError,
     UniqueViolationError,
 )
+from dataflow.models.tenancy import without_tenant
 
 __all__ = ["translate_error"]
 
@@ -40,16 +41,20 @@ def _text(error: Any) -> str:
 
 def _unique(error: Any) -> DataFlowError:
     found = _KEY.search(getattr(error, "detail", None) or "")
-    columns = found["columns"].replace('"', "") if found else error.constraint_name
-    fields = tuple(name.strip() for name in columns.split(","))
+    fields = _columns(found) if found else error.constraint_name
     return UniqueViolationError(
-        table=error.table_name, fields=", ".join(fields), constraint=error.constraint_name
+        table=error.table_name, fields=fields, constraint=error.constraint_name
     )
+
+
+def _columns(found: re.Match[str]) -> str:
+    names = [name.strip() for name in found["columns"].replace('"', "").split(",")]
+    return ", ".join(without_tenant(names))
 
 
 def _foreign_key(error: Any) -> DataFlowError:
     found = _KEY.search(getattr(error, "detail", None) or "")
-    columns = found["columns"] if found else error.constraint_name
+    columns = _columns(found) if found else error.constraint_name
     missing = "not present" in (getattr(error, "detail", None) or "")
     detail = (
         f"the value of {columns} refers to no record."
@@ -59,7 +64,7 @@ def _foreign_key(error: Any) -> DataFlowError:
     return ForeignKeyViolationError(
         table=error.table_name,
         detail=detail,
-        fields=found["columns"] if found and missing else None,
+        fields=columns if found and missing else None,
         constraint=error.constraint_name,
     )
 

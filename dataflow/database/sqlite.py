@@ -231,7 +231,7 @@ class SqliteDriver(Driver):
 
     async def upsert_rows(self, connection: Any, plan: UpsertPlan, rows: Rows) -> int:
         conflict = ", ".join(map(self._quoted, plan.conflict))
-        target = f"({conflict})" if conflict else ""
+        target = f"({conflict}){self._among(plan)}" if conflict else ""
         ending = f" ON CONFLICT {target} " + (
             self._resolution(plan) if plan.update else "DO NOTHING"
         )
@@ -241,6 +241,9 @@ class SqliteDriver(Driver):
             changed = await self._insert_part(connection, table, columns, part, ending)
             fresh += new if plan.update else changed
         return fresh
+
+    def _among(self, plan: UpsertPlan) -> str:
+        return "" if plan.among is None else f" WHERE {self._quoted(plan.among)} IS NULL"
 
     def _resolution(self, plan: UpsertPlan) -> str:
         sets = [f"{self._quoted(c)} = excluded.{self._quoted(c)}" for c in plan.update]
@@ -275,6 +278,7 @@ class SqliteDriver(Driver):
                 for n, column in enumerate(plan.conflict)
             )
             sql = f"SELECT count(*) FROM json_each(?) AS j CROSS JOIN {table} AS t WHERE {match}"
+        sql += self._among(plan).replace("WHERE", "AND")
         ((existing,),) = await self.fetch(connection, sql, (json.dumps(plain),))
         return len(keys) - int(existing)
 

@@ -24,6 +24,7 @@ from dataflow.errors import (
     StatementTimeoutError,
     UniqueViolationError,
 )
+from dataflow.models.tenancy import without_tenant
 
 __all__ = ["translate_error"]
 
@@ -37,7 +38,8 @@ def _names(error: BaseException) -> tuple[str, tuple[str, ...]]:
 
 def _unique(error: BaseException) -> DataFlowError:
     table, fields = _names(error)
-    return UniqueViolationError(table=table, fields=", ".join(fields), constraint=None)
+    names = ", ".join(without_tenant(fields))
+    return UniqueViolationError(table=table, fields=names, constraint=None)
 
 
 def _not_null(error: BaseException) -> DataFlowError:

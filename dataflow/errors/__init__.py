@@ -11,7 +11,8 @@ DataFlowError
 │   ├── ConfigurationError         DF111   MissingExtraError          DF112
 │   ├── IdentifierError            DF113   OptionError                DF114
 │   ├── LoopError                  DF115   DuplicateNodeError         DF116
-│   └── CursorError                DF117   DataLossError              DF118
+│   ├── CursorError                DF117   DataLossError              DF118
+│   └── TenantRequiredError        DF119
 ├── DatabaseError              handle the data
 │   ├── RecordValidationError      DF201   UniqueViolationError       DF202
 │   ├── ForeignKeyViolationError   DF203   NotNullViolationError      DF204
@@ -73,6 +74,7 @@ from dataflow.errors.definition import (
     MissingExtraError,
     OptionError,
     ParameterError,
+    TenantRequiredError,
     UnfilteredWriteError,
     UnknownFieldError,
     UnknownModelError,
@@ -134,6 +136,7 @@ __all__ = [
     "StaleRecordError",
     "StatementError",
     "StatementTimeoutError",
+    "TenantRequiredError",
     "TransactionAbortedError",
     "TransactionClosedError",
     "UnfilteredWriteError",

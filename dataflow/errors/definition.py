@@ -18,6 +18,7 @@ __all__ = [
     "MissingExtraError",
     "OptionError",
     "ParameterError",
+    "TenantRequiredError",
     "UnfilteredWriteError",
     "UnknownFieldError",
     "UnknownModelError",
@@ -230,3 +231,25 @@ class CursorError(DefinitionError):
     def advice(self) -> str:
         """Say where cursors come from."""
         return "pass the value of 'next' from the previous page, with the same filter and sort"
+
+
+class TenantRequiredError(DefinitionError):
+    """Records of tenants were asked for without saying of which tenant.
+
+    Attributes:
+        everyone: Whether the call stands in a block for all tenants, where it may not.
+    """
+
+    code = "DF119"
+    model: str
+    everyone: bool = False
+
+    def problem_text(self) -> str:
+        """Say which of the two is missing."""
+        if self.everyone:
+            return f"this call on {self.model!r} needs one tenant, not all of them."
+        return f"tenants share {self.model!r}, and none was set."
+
+    def advice(self) -> str:
+        """Say how to set one."""
+        return "call it inside `with db.tenant('…'):`"

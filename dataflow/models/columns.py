@@ -17,7 +17,7 @@ from sqlalchemy.orm import Mapper
 from sqlalchemy.sql import quoted_name
 from sqlalchemy.types import TypeEngine
 
-from dataflow.errors import AnnotationError, DataValueError
+from dataflow.errors import AnnotationError, DataValueError, OptionError
 from dataflow.identifiers import uuid7
 from dataflow.models.annotations import (
     Resolved,
@@ -32,8 +32,9 @@ from dataflow.models.fields import MISSING, FieldInfo
 from dataflow.models.hints import Hints
 from dataflow.models.naming import check_identifier
 from dataflow.models.spec import FieldSpec, ModelOptions, ModelSpec
+from dataflow.models.tenancy import TENANT
 
-__all__ = ["mapped_fields", "plain_fields", "utc_now"]
+__all__ = ["maintained_fields", "mapped_fields", "plain_fields", "utc_now"]
 
 _MUTABLE = (list, dict, set)
 
@@ -53,8 +54,25 @@ def plain_fields(
     keys = [name for name, draft in drafts.items() if draft.info.primary_key]
     fields = {name: _field(draft, alone=keys == [name]) for name, draft in drafts.items()}
     fields |= _added_fields(fields, options)
+    fields |= _tenant_field(fields, options)
     _refuse_twins(model, fields, hints)
     return fields
+
+
+def _tenant_field(fields: Mapping[str, FieldSpec], options: ModelOptions) -> dict[str, FieldSpec]:
+    """Return the field of the tenant; a part of the key where callers give the key."""
+    if not options.multi_tenant:
+        return {}
+    given = fields.get(TENANT)
+    if given is None:
+        column = sa.Column(TENANT, sa.String(255), nullable=False)
+        info = FieldInfo(max_length=255, min_length=1)
+        annotation = validated_annotation(str, str, info, nullable=False)
+        given = FieldSpec(TENANT, annotation, column, info, str, nullable=False)
+    generated = any(field.generated == "database" for field in fields.values())
+    given.column.primary_key = given.info.primary_key or not generated
+    given.column.nullable = False
+    return {TENANT: replace(given, nullable=False, generated="dataflow", default=MISSING)}
 
 
 def _refuse_twins(model: type, fields: Mapping[str, FieldSpec], hints: Hints) -> None:
@@ -345,6 +363,36 @@ def mapped_fields(mapper: Mapper[Any]) -> dict[str, FieldSpec]:
     }
     by_column: dict[Any, FieldSpec] = {field.column: field for field in fields.values()}
     return {by_column[c].name: by_column[c] for c in mapper.local_table.c if c in by_column}
+
+
+def maintained_fields(
+    model: type, fields: Mapping[str, FieldSpec], options: ModelOptions
+) -> dict[str, FieldSpec]:
+    """Return a mapped class's fields, those that its options maintain marked as such.
+
+    Raises:
+        OptionError: If an option needs a column that the class lacks.
+    """
+    wanted: dict[str, str] = {}
+    if options.timestamps:
+        wanted |= dict.fromkeys(("created_at", "updated_at"), "timestamps")
+    if options.soft_delete:
+        wanted["deleted_at"] = "soft_delete"
+    if options.versioned:
+        wanted["version"] = "versioned"
+    if options.multi_tenant:
+        wanted[TENANT] = "multi_tenant"
+    for name, option in wanted.items():
+        if name not in fields:
+            raise OptionError(
+                model=model.__name__,
+                problem=f"option {option} needs a column {name!r}.",
+                advise="declare it, or inherit the mixin that does",
+            )
+    return {
+        name: replace(field, generated="dataflow") if name in wanted else field
+        for name, field in fields.items()
+    }
 
 
 def _mapped_field(mapper: Mapper[Any], name: str, column: sa.Column[Any]) -> FieldSpec:

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields as dataclass_fields
-from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapper, RelationshipProperty, registry
-from sqlalchemy.sql import quoted_name
 
 from dataflow.errors import OptionError, did_you_mean
 from dataflow.models.base import Model
-from dataflow.models.columns import mapped_fields, plain_fields
-from dataflow.models.columntypes import JsonValue
+from dataflow.models.columns import maintained_fields, mapped_fields, plain_fields
 from dataflow.models.fields import MISSING
 from dataflow.models.hints import Hints
-from dataflow.models.naming import check_identifier, index_name, table_name
+from dataflow.models.naming import check_identifier, table_name
 from dataflow.models.relationships import link_property, plain_links
 from dataflow.models.spec import FieldSpec, ModelOptions, ModelSpec, RelationshipSpec
+from dataflow.models.tables import table_of
+from dataflow.models.tenancy import TENANT, add_tenant_key
 from dataflow.models.unannotated import refuse_unannotated
 
 __all__ = ["CheckTable", "Lookup", "declare_model", "spec_of_mapped"]
@@ -53,8 +52,11 @@ def declare_model(
         OptionError: For an unknown option or one of the wrong shape.
         IdentifierError: For a table or column name that is not portable.
     """
-    chosen = _options_of(model, options)
-    if isinstance(sa.inspect(model, raiseerr=False), Mapper) and "__mapper__" in vars(model):
+    is_mapped = isinstance(sa.inspect(model, raiseerr=False), Mapper) and "__mapper__" in vars(
+        model
+    )
+    chosen = _options_of(model, options, plain=not (is_mapped or hints.is_declarative()))
+    if is_mapped:
         check_table(sa.inspect(model).local_table.fullname, model.__name__, hints.location)
         return spec_of_mapped(model, chosen, hints)
     _refuse_inheritance(model)
@@ -69,27 +71,38 @@ def declare_model(
     return _declare_plain(model, name, mapping, lookup, chosen, hints)
 
 
-def _options_of(model: type, given: Mapping[str, Any]) -> ModelOptions:
-    declared = model.__dict__.get("__dataflow__", {})
-    if isinstance(declared, ModelSpec):
-        raise OptionError(
-            model=model.__name__, problem="the class is a model of a DataFlow already."
-        )
-    if not isinstance(declared, Mapping):
-        raise OptionError(model=model.__name__, problem="__dataflow__ must be a dict of options.")
-    merged = {**declared, **given}
-    for name in merged:
+def _options_of(model: type, given: Mapping[str, Any], *, plain: bool) -> ModelOptions:
+    merged = {"timestamps": plain, **_declared_options(model), **given}
+    for name, value in merged.items():
         if name not in _OPTION_NAMES:
             raise OptionError(
                 model=model.__name__,
                 problem=f"there is no option {name!r}.",
                 advise=did_you_mean(name, _OPTION_NAMES),
             )
-    for name, value in merged.items():
         _check_option(model.__name__, name, value)
     for name in ("indexes", "unique_together"):
         merged[name] = _name_sets(model.__name__, name, merged.get(name, ()))
     return ModelOptions(**merged)
+
+
+def _declared_options(model: type) -> dict[str, Any]:
+    """Return the options that a class and the mixins that it inherits declare."""
+    merged: dict[str, Any] = {}
+    for base in reversed(model.__mro__):
+        declared = base.__dict__.get("__dataflow__", {})
+        if isinstance(declared, ModelSpec):
+            if base is not model:
+                continue
+            raise OptionError(
+                model=model.__name__, problem="the class is a model of a DataFlow already."
+            )
+        if not isinstance(declared, Mapping):
+            raise OptionError(
+                model=model.__name__, problem="__dataflow__ must be a dict of options."
+            )
+        merged |= declared
+    return merged
 
 
 def _check_option(model: str, name: str, value: Any) -> None:
@@ -132,7 +145,7 @@ def _declare_plain(
     refuse_unannotated(model, hints)
     links = plain_links(model, hints)
     fields = plain_fields(model, hints, options, skip=links)
-    table = _table_of(name, mapping.metadata, fields, options, model.__name__)
+    table = table_of(name, mapping.metadata, fields, options, model.__name__)
     properties: dict[str, Any] = {
         field.name: table.c[field.column.name] for field in fields.values()
     }
@@ -141,55 +154,9 @@ def _declare_plain(
         if field in vars(model):
             delattr(model, field)
     _add_methods(model, fields)
-    mapping.map_imperatively(model, table, properties=properties)
+    version = fields["version"].column if options.versioned else None
+    mapping.map_imperatively(model, table, properties=properties, version_id_col=version)
     return _spec(model, table, fields, links, options, hints)
-
-
-def _table_of(
-    name: str,
-    metadata: sa.MetaData,
-    fields: Mapping[str, FieldSpec],
-    options: ModelOptions,
-    model: str,
-) -> sa.Table:
-    columns = {field.name: field.column for field in fields.values()}
-    extra: list[sa.schema.SchemaItem] = []
-    for names in options.unique_together:
-        chosen = _columns_named(model, names, columns)
-        extra.append(sa.UniqueConstraint(*chosen, name=index_name("uq", name, tuple(chosen))))
-    for names in options.indexes:
-        chosen = _columns_named(model, names, columns)
-        extra.append(sa.Index(index_name("ix", name, tuple(chosen)), *chosen))
-    extra += [_index_of(name, field) for field in fields.values() if field.info.index]
-    return sa.Table(
-        quoted_name(name, quote=True),
-        metadata,
-        *columns.values(),
-        *extra,
-        sqlite_autoincrement=True,
-    )
-
-
-def _index_of(table: str, field: FieldSpec) -> sa.Index:
-    """Return the index of one field; for JSON, the kind that filters on paths use."""
-    column = field.column.name
-    options: dict[str, Any] = {}
-    if isinstance(field.column.type, JsonValue):
-        options = {"postgresql_using": "gin", "postgresql_ops": {column: "jsonb_path_ops"}}
-    return sa.Index(index_name("ix", table, (column,)), column, **options)
-
-
-def _columns_named(
-    model: str, names: tuple[str, ...], columns: Mapping[str, sa.Column[Any]]
-) -> list[str]:
-    for name in names:
-        if name not in columns:
-            raise OptionError(
-                model=model,
-                problem=f"an index names the field {name!r}, which does not exist.",
-                advise=did_you_mean(name, columns),
-            )
-    return [columns[name].name for name in names]
 
 
 def spec_of_mapped(model: type, options: ModelOptions, hints: Hints) -> ModelSpec:
@@ -198,13 +165,15 @@ def spec_of_mapped(model: type, options: ModelOptions, hints: Hints) -> ModelSpe
     table = mapper.local_table
     if not isinstance(table, sa.Table):
         raise OptionError(model=model.__name__, problem="the class is not mapped to one table.")
-    fields = mapped_fields(mapper)
+    fields = maintained_fields(model, mapped_fields(mapper), options)
+    if options.multi_tenant:
+        add_tenant_key(table, fields[TENANT].column)
     links = {
         key: RelationshipSpec(key, _target_name(link.argument), bool(link.uselist))
         for key, link in mapper._props.items()  # noqa: SLF001 - public access configures mappers, too early
         if isinstance(link, RelationshipProperty)
     }
-    return _spec(model, table, fields, links, replace(options, timestamps=False), hints)
+    return _spec(model, table, fields, links, options, hints)
 
 
 def _target_name(argument: Any) -> str:
@@ -224,7 +193,7 @@ def _spec(
         model=model,
         table=table,
         fields=dict(fields),
-        key=tuple(name for name in fields if fields[name].column.primary_key),
+        key=tuple(name for name in fields if fields[name].info.primary_key),
         relationships=dict(links),
         options=options,
         location=hints.location,

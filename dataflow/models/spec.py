@@ -11,6 +11,7 @@ from sqlalchemy import Column, Table, UniqueConstraint
 
 from dataflow.errors import UnknownFieldError
 from dataflow.models.fields import MISSING, FieldInfo
+from dataflow.models.tenancy import TENANT
 
 __all__ = ["FieldSpec", "ModelOptions", "ModelSpec", "RelationshipSpec"]
 
@@ -23,6 +24,7 @@ class ModelOptions:
     soft_delete: bool = False
     versioned: bool = False
     append_only: bool = False
+    multi_tenant: bool = False
     indexes: tuple[tuple[str, ...], ...] = ()
     unique_together: tuple[tuple[str, ...], ...] = ()
     table: str | None = None
@@ -134,8 +136,26 @@ class ModelSpec:
         return len(self.key) == 1 and self.fields[self.key[0]].generated == "database"
 
     @cached_property
+    def tenant(self) -> FieldSpec | None:
+        """The field that says whose record it is, or None where records belong to all."""
+        return self.fields[TENANT] if self.options.multi_tenant else None
+
+    @cached_property
+    def live_sets(self) -> tuple[tuple[str, ...], ...]:
+        """The sets of fields whose values are unique among records that are not deleted."""
+        names = {spec.column.name: spec.name for spec in self.fields.values()}
+        return tuple(
+            tuple(names[column.name] for column in index.columns if column.name != TENANT)
+            for index in self.table.indexes
+            if index.unique and index.dialect_kwargs.get("sqlite_where") is not None
+        )
+
+    @cached_property
     def unique_sets(self) -> tuple[tuple[str, ...], ...]:
-        """All sets of fields whose values are unique together, the key first."""
+        """All sets of fields whose values are unique together, the key first.
+
+        Where tenants share the table they are unique within each tenant.
+        """
         names = {spec.column.name: spec.name for spec in self.fields.values()}
         sets = [self.key]
         sets += [(spec.name,) for spec in self.fields.values() if spec.column.unique]
@@ -149,6 +169,8 @@ class ModelSpec:
             for index in self.table.indexes
             if index.unique
         ]
+        if self.options.multi_tenant:
+            sets = [tuple(name for name in names if name != TENANT) for names in sets]
         return tuple(dict.fromkeys(sets))
 
     @cached_property

@@ -144,12 +144,13 @@ class Bulk:
         size, processed, updated = batch_size or self._database.config.batch_size, 0, 0
         async with self._database.transaction() as level:
             async for segment in segments(data, size, self._check_changes):
-                encoder = self._encoder(segment.shape.names, self._store.scope.updated())
+                maintained = self._store.scope.updated() | self._store.scope.owned()
+                encoder = self._encoder(segment.shape.names, maintained)
                 feed = _Feed(segment.groups, encoder, told_apart=self._keys(self._spec.key))
                 plan = UpdatePlan(
                     self._spec.table,
                     encoder.columns,
-                    tuple(self._spec.fields[name].column for name in self._spec.key),
+                    self._within_tenant(self._spec.key),
                     feed.repeats,
                     self._store.scope.version,
                     self._store.scope.live,
@@ -275,13 +276,20 @@ class Bulk:
         return UpsertPlan(
             self._spec.table,
             encoder.columns,
-            tuple(fields[name].column for name in key),
+            self._within_tenant(key),
             tuple(fields[name].column for name in dict.fromkeys(changed)) if chosen else (),
             feed.repeats,
             scope.version,
             scope.live,
             feed.ascends,
+            scope.live if set(key) in map(set, self._spec.live_sets) else None,
         )
+
+    def _within_tenant(self, names: Names) -> tuple[sa.Column[Any], ...]:
+        """Return the columns that name a record: the fields', and whose it is."""
+        columns = [self._spec.fields[name].column for name in names]
+        tenant = self._store.scope.tenant
+        return (*columns, tenant.column) if tenant else tuple(columns)
 
     def _check_upsert(
         self, rows: list[Any], offset: int, key: Names, *, ignore: bool

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
+from dataflow.context import ALL_TENANTS, tenant
 from dataflow.models.spec import ModelSpec
 from dataflow.query.conditions import condition_for
 from dataflow.query.filters import Filter
@@ -44,6 +45,8 @@ class Compiler:
 
     def get(self, shape: Hashable, build: Callable[..., T], *args: Any) -> T:
         """Return the statement of a shape, building it the first time."""
+        if tenant.get() is ALL_TENANTS:
+            shape = (ALL_TENANTS, shape)
         found: T | None = self._kept.get(shape)
         if found is None:
             if len(self._kept) >= self.LIMIT:
@@ -68,16 +71,17 @@ class Compiler:
     def single(self, where: Filter, *, include_deleted: bool) -> Conditions:
         """Return conditions that hold for no record when several match the filter."""
         conditions = self.conditions(where, include_deleted=include_deleted)
-        if not self.is_single(where):
+        if not self.is_single(where, include_deleted=include_deleted):
             conditions.append(only_one(self.spec, list(conditions)))
         return conditions
 
-    def is_single(self, where: Filter) -> bool:
+    def is_single(self, where: Filter, *, include_deleted: bool = False) -> bool:
         """Whether unique constraints let at most one record match."""
         shape = where.shape
         terms = shape[1:] if shape and shape[0] == "and" else (shape,)
         equal = {term[1] for term in terms if term and term[0] == "$eq"}
-        return any(names <= equal for names in self._unique)
+        unique = self._unique[:1] if include_deleted else self._unique
+        return any(names <= equal for names in unique)
 
     def update(self, names: Sequence[str], conditions: Conditions) -> Any:
         """Return the UPDATE of fields, bound as `v_<field>`."""

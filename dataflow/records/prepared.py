@@ -106,6 +106,27 @@ class Prepared:
         ]
 
 
+class ScopedPrepared(Prepared):
+    """A statement with values that come from the running call instead of its arguments."""
+
+    __slots__ = ("_own",)
+
+    def __init__(
+        self,
+        sql: str,
+        binds: tuple[tuple[str, Convert | None, Any], ...],
+        reader: RowReader,
+        own: Mapping[str, Callable[[], Any]],
+    ) -> None:
+        """Keep the functions that return these values."""
+        super().__init__(sql, binds, reader)
+        self._own = own
+
+    def args(self, values: Mapping[str, Any]) -> list[Any]:
+        """Return the driver's arguments for values by parameter name."""
+        return super().args({**values, **{name: own() for name, own in self._own.items()}})
+
+
 _GIVEN: Any = object()
 
 
@@ -124,13 +145,18 @@ def prepare(
         reader: Reads these columns, if one was made before.
     """
     compiled: Any = statement.compile(dialect=dialect)
-    binds = []
+    binds, own = [], {}
     for name in compiled.positiontup or ():
         bind = compiled.binds[name]
         convert = bind_processor(bind.type, dialect)
         constant = _GIVEN
-        if not bind.required:
+        if bind.callable is not None:
+            own[bind.key] = bind.callable
+        elif not bind.required:
             value = bind.effective_value
             constant = value if convert is None else convert(value)
         binds.append((bind.key, convert, constant))
-    return Prepared(compiled.string, tuple(binds), reader or RowReader(columns, dialect))
+    reader = reader or RowReader(columns, dialect)
+    if own:
+        return ScopedPrepared(compiled.string, tuple(binds), reader, own)
+    return Prepared(compiled.string, tuple(binds), reader)

@@ -1,4 +1,4 @@
-"""What every statement of every verb carries: soft delete, versions, timestamps."""
+"""What every statement of every verb carries: tenant, soft delete, versions, timestamps."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from dataflow.errors import AppendOnlyError
 from dataflow.models.columns import utc_now
 from dataflow.models.spec import ModelSpec
+from dataflow.records.tenants import TenantRule
 
 __all__ = ["Scope"]
 
@@ -23,6 +24,7 @@ class Scope:
         self._name = spec.name
         self._append_only = spec.options.append_only
         fields = spec.fields
+        self.tenant = None if spec.tenant is None else TenantRule(spec, spec.tenant)
         own = {name: field for name, field in fields.items() if field.generated == "dataflow"}
         self.live = fields["deleted_at"].column if spec.options.soft_delete else None
         self.version = fields["version"].column if spec.options.versioned else None
@@ -30,10 +32,14 @@ class Scope:
         self._updated = tuple(name for name in ("updated_at",) if name in own)
 
     def visible(self, *, include_deleted: bool = False) -> sa.ColumnElement[bool] | None:
-        """Return the condition that hides deleted records, or None."""
-        if self.live is None or include_deleted:
-            return None
-        return self.live.is_(None)
+        """Return the condition that hides deleted and other tenants' records, or None."""
+        conditions = []
+        if self.tenant is not None:
+            conditions.append(self.tenant.condition())
+        if self.live is not None and not include_deleted:
+            conditions.append(self.live.is_(None))
+        given = [condition for condition in conditions if condition is not None]
+        return sa.and_(*given) if given else None
 
     def created(self) -> dict[str, Any]:
         """Return the values that a new record gets where the caller gives none."""
@@ -43,7 +49,11 @@ class Scope:
             values["version"] = 1
         if self.live is not None:
             values["deleted_at"] = None
-        return values
+        return values | self.owned()
+
+    def owned(self) -> dict[str, Any]:
+        """Return the value that says whose record it is, if tenants share the table."""
+        return {} if self.tenant is None else {self.tenant.name: self.tenant.value()}
 
     def updated(self) -> dict[str, Any]:
         """Return the values that a changed record gets where the caller gives none."""
@@ -62,10 +72,13 @@ class Scope:
         return {self.version.name: self.version + 1}
 
     def refuse_change(self, verb: str) -> None:
-        """Refuse updates and deletes of append-only models.
+        """Refuse updates and deletes of append-only models, and without one tenant.
 
         Raises:
             AppendOnlyError: Naming the verb.
+            TenantRequiredError: If tenants share the table and none was set.
         """
+        if self.tenant is not None:
+            self.tenant.value()
         if self._append_only:
             raise AppendOnlyError(model=self._name, verb=verb)

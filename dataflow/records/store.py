@@ -60,7 +60,7 @@ class Store:
         self.database = database
         self.spec = spec
         self.scope = Scope(spec)
-        self.validator = Validator(spec)
+        self.validator = Validator(spec, self.scope.tenant)
         self.related = Related(spec, stores)
         self.compiler = Compiler(spec, self.scope, database.driver.dialect)
         self.pages = Pages(database, self.compiler, self.validator, self.related)
@@ -70,7 +70,9 @@ class Store:
         self._all = tuple(spec.fields)
 
     async def ready(self) -> None:
-        """Make sure that the schema was prepared."""
+        """Make sure that a tenant was set, where one is needed, and the schema prepared."""
+        if self.scope.tenant is not None:
+            self.scope.tenant.require()
         if not self._ready:
             await self._prepare_schema()
             self._ready = True
@@ -167,7 +169,7 @@ class Store:
     def _select(self, where: Filter, names: Names, include_deleted: bool) -> Prepared:  # noqa: FBT001 - part of a shape
         conditions = self.compiler.conditions(where, include_deleted=include_deleted)
         statement = select_statement(self.spec, names, conditions)
-        if not self.compiler.is_single(where):
+        if not self.compiler.is_single(where, include_deleted=include_deleted):
             statement = statement.limit(2)
         return self.compiler.compile(statement, names)
 
@@ -292,7 +294,8 @@ class Store:
         self, where: Filter, verb: str, *, include_deleted: bool, expected: int | None = None
     ) -> None:
         """Raise if a write changed nothing for another reason than that none matches."""
-        if self.compiler.is_single(where) and expected is None:
+        single = self.compiler.is_single(where, include_deleted=include_deleted)
+        if single and expected is None:
             return
         names = self.spec.key if expected is None else ("version",)
         conditions = self.compiler.conditions(where, include_deleted=include_deleted)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, NotRequired, Required
 import sqlalchemy as sa
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
     ConfigDict,
     Field,
     TypeAdapter,
@@ -24,6 +25,7 @@ from dataflow.models.columntypes import EncodedJson, JsonValue
 from dataflow.models.fields import MISSING, FieldInfo
 from dataflow.models.spec import FieldSpec, ModelSpec
 from dataflow.records.encoding import is_uniform
+from dataflow.records.tenants import TenantRule
 
 __all__ = ["Comparisons", "Problem", "Validator"]
 
@@ -43,9 +45,10 @@ class Validator:
     because only that tells whether JSON can carry them.
     """
 
-    def __init__(self, spec: ModelSpec) -> None:
+    def __init__(self, spec: ModelSpec, tenant: TenantRule | None = None) -> None:
         """Keep the model; adapters cost milliseconds and are built when needed."""
         self.spec = spec
+        self._tenant = tenant
         self._fields: dict[str, TypeAdapter[Any]] = {}
         self._batches: dict[tuple[bool, bool], TypeAdapter[list[dict[str, Any]]]] = {}
         self.comparisons = Comparisons(self)
@@ -53,10 +56,23 @@ class Validator:
     def _row_type(self, *, update: bool, known: bool = False) -> Any:
         fields = self.spec.fields.items()
         if update:
-            hints = {name: NotRequired[_stored(field)] for name, field in fields}
+            hints = {name: NotRequired[self._hint(field)] for name, field in fields}
         else:
-            hints = {name: _create_hint(field) for name, field in fields}
+            hints = {name: self._create_hint(field) for name, field in fields}
         return with_config(_KNOWN if known else _SETTINGS)(TypedDict(self.spec.name, hints))  # type: ignore[operator]  # built from data
+
+    def _hint(self, field: FieldSpec) -> Any:
+        """Return a field's annotation; a tenant must be that of the call."""
+        annotation = _stored(field)
+        if self._tenant is None or field.name != self._tenant.name:
+            return annotation
+        return Annotated[annotation, AfterValidator(partial(_own_tenant, self._tenant))]
+
+    def _create_hint(self, field: FieldSpec) -> Any:
+        annotation = self._hint(field)
+        if self._tenant is not None and field.generated == "database":
+            annotation = Annotated[annotation, BeforeValidator(_refuse_key)]
+        return _with_default(field, annotation)
 
     @cached_property
     def _create(self) -> TypeAdapter[dict[str, Any]]:
@@ -274,8 +290,19 @@ def _document(value: Any) -> Any:
 _ANY_DOCUMENT = JsonValue()
 
 
-def _create_hint(field: FieldSpec) -> Any:
-    annotation = _stored(field)
+def _own_tenant(rule: TenantRule, value: Any) -> Any:
+    if value != rule.value():
+        raise PydanticCustomError("tenant", "is not the tenant of this call")
+    return value
+
+
+def _refuse_key(value: Any) -> Any:
+    """Refuse a key of the caller's choice, whose conflicts would tell of other tenants."""
+    del value
+    raise PydanticCustomError("generated", "the database generates the keys of tenants' records")
+
+
+def _with_default(field: FieldSpec, annotation: Any) -> Any:
     if field.generated is not None or field.info.server_default is not None:
         return NotRequired[annotation]
     if field.default_factory is not None:

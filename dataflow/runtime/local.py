@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from types import TracebackType
 from typing import Any, Self, TypedDict, Unpack
 
+from dataflow.context import Setting, tenant
 from dataflow.errors import ParameterError, WorkflowFailedError, did_you_mean
 from dataflow.identifiers import uuid7
 from dataflow.places import awaiting_place, caller_place
@@ -33,12 +34,14 @@ class RunOptions(TypedDict, total=False):
         parameters: `{node id: {input: value}}`, in place of the given inputs.
         inputs: Values of the workflow's own parameters.
         transaction: Run everything in one transaction of the one database used.
+        tenant: Whose records the nodes see; None: as outside the run.
         on_event: Called with each event, in the event loop's thread.
     """
 
     parameters: Mapping[str, Mapping[str, Any]] | None
     inputs: Mapping[str, Any] | None
     transaction: bool
+    tenant: Any
     on_event: Listener | None
 
 
@@ -81,8 +84,8 @@ class LocalRuntime:
             workflow: A workflow, or a builder, which is built first.
             **options: `parameters`, `{node id: {input: value}}` in place of given
                 inputs; `inputs`, values of the workflow's parameters;
-                `transaction`, True for all or nothing; `on_event`, called with each
-                event.
+                `transaction`, True for all or nothing; `tenant`, whose records the
+                nodes see; `on_event`, called with each event.
 
         Returns:
             `({node id: output}, run id)`.
@@ -112,10 +115,12 @@ class LocalRuntime:
             listener,
             self._limit,
         )
-        if listener is None:
-            await _execute(run, transaction=options.get("transaction", False))
-        else:
-            await _execute_told(run, listener, transaction=options.get("transaction", False))
+        chosen, whole = options.get("tenant"), options.get("transaction", False)
+        with nullcontext() if chosen is None else Setting(tenant, chosen):
+            if listener is None:
+                await _execute(run, transaction=whole)
+            else:
+                await _execute_told(run, listener, transaction=whole)
         return run.results(), run.run_id
 
     def _turnstile(self) -> Turnstile:

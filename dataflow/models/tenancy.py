@@ -1,0 +1,86 @@
+"""Tables that tenants share: keys, unique values and foreign keys stay within one tenant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import sqlalchemy as sa
+
+from dataflow.errors import OptionError
+from dataflow.models.naming import index_name
+
+__all__ = ["TENANT", "add_tenant_key", "keep_within_tenant", "without_tenant"]
+
+TENANT = "tenant_id"
+"""Name of the field that says whose record it is."""
+
+
+def add_tenant_key(table: sa.Table, tenant: sa.Column[str]) -> None:
+    """Make tenant and key together a target of foreign keys, where they are not the key."""
+    if tenant.primary_key:
+        return
+    columns = (tenant, *table.primary_key.columns)
+    names = tuple(str(column.name) for column in columns)
+    name = index_name("uq", str(table.name), names)
+    if name not in {index.name for index in table.indexes}:
+        sa.Index(name, *columns, unique=True)
+
+
+def keep_within_tenant(tables: Mapping[str, sa.Table], tenants: Iterable[str]) -> None:
+    """Let the database refuse foreign keys from one tenant's record to another's.
+
+    A foreign key between two tables of tenants leads to tenant and key. SQLAlchemy's
+    relationships go on to see the key as it was declared, so that they join on what
+    their author wrote; only the database sees the wider one.
+
+    Args:
+        tables: All tables by full name.
+        tenants: The names of those that tenants share.
+    """
+    shared = set(tenants)
+    for name in shared:
+        for constraint in list(tables[name].foreign_key_constraints):
+            target = constraint.elements[0].target_fullname.rpartition(".")[0]
+            if target in shared and len(constraint.elements) == 1:
+                _widen(tables[name], tables[target], constraint)
+
+
+def without_tenant(columns: Sequence[str]) -> Sequence[str]:
+    """Return the columns of a constraint as its author wrote them."""
+    return [name for name in columns if name != TENANT] or columns
+
+
+def _widen(table: sa.Table, target: sa.Table, narrow: sa.ForeignKeyConstraint) -> None:
+    (key,) = narrow.elements
+    column, referred = key.parent, key.column
+    if TENANT in (column.name, referred.name):
+        return
+    action = narrow.ondelete
+    if action != "SET NULL":
+        table.constraints.discard(narrow)
+    elif _is_key_alone(target, referred):
+        action = None  # both stand: the narrow one forgets the key, but not the tenant
+    else:
+        raise OptionError(
+            model=str(table.name),
+            problem=f"on_delete='set_null' of {column.name!r} would forget the tenant, too.",
+            advise="take on_delete='cascade', or a key that the database generates",
+        )
+    names = (TENANT, str(column.name))
+    wide = sa.ForeignKeyConstraint(
+        names,
+        (f"{target.fullname}.{TENANT}", f"{target.fullname}.{referred.name}"),
+        name=index_name("fk", str(table.name), names),
+        ondelete=action,
+    )
+    if wide.name in {constraint.name for constraint in table.constraints}:
+        return
+    table.append_constraint(wide)
+    for element in wide.elements:
+        element.parent.foreign_keys.discard(element)
+        table.foreign_keys.discard(element)
+
+
+def _is_key_alone(table: sa.Table, column: sa.Column[str]) -> bool:
+    """Whether a column alone tells records of all tenants apart."""
+    return bool(column.unique) or list(table.primary_key.columns) == [column]
