@@ -4,48 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import threading
 import weakref
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Self, TypeVar, cast, dataclass_transform, overload
+from types import FrameType
+from typing import Any, Self, TypeVar, dataclass_transform, overload
 
-from sqlalchemy import MetaData, Table
-from sqlalchemy.orm import registry as MappingRegistry  # noqa: N812 - a class in all but spelling
-from sqlalchemy.orm.clsregistry import _remove_class
+from sqlalchemy import MetaData
+from sqlalchemy.orm import Session as SyncSession
 
-from dataflow.config import DataFlowConfig
+from dataflow.catalogue import Catalogue
+from dataflow.config import DataFlowConfig, config_from
 from dataflow.context import ALL_TENANTS, Setting, tenant
 from dataflow.database.block import TransactionBlock
 from dataflow.database.database import Database
 from dataflow.database.health import Health, check_health
 from dataflow.errors import (
-    ConfigurationError,
-    DuplicateModelError,
     ParameterError,
     UnknownModelError,
 )
-from dataflow.models.declare import declare_model
 from dataflow.models.describe import describe_model
 from dataflow.models.fields import Field, Relationship
-from dataflow.models.hints import hints_of
-from dataflow.models.naming import NAMING, class_name
-from dataflow.models.reflect import model_for_table
-from dataflow.models.spec import ModelSpec
-from dataflow.models.tenancy import keep_within_tenant
 from dataflow.nodes.aggregate import aggregate_node
 from dataflow.nodes.function import NodeDecorator
-from dataflow.nodes.model_nodes import nodes_for_model
 from dataflow.nodes.node import Node
 from dataflow.nodes.registry import Registry
 from dataflow.portal import portal, sync_call
 from dataflow.query.builder import QueryBuilder
-from dataflow.records.bulk import Bulk
-from dataflow.records.store import Store
+from dataflow.records.sessions import SessionBlock, Sessions
 from dataflow.records.verbs import AsyncVerbs, Verbs
-from dataflow.schema.create import check_schema, ensure_schema, reflect_tables
 from dataflow.schema.migrations import AsyncMigrations, Migrations
-from dataflow.schema.references import check_foreign_keys
 
 __all__ = ["DataFlow"]
 
@@ -57,19 +45,29 @@ class AsyncFace(AsyncVerbs):
 
     def __init__(
         self,
-        store_of: Callable[[Any], Store],
         database: Database,
-        prepare_schema: Callable[[], Awaitable[None]],
+        models: Catalogue,
         migrations: AsyncMigrations,
+        sessions: Sessions,
     ) -> None:
         """Keep the parts."""
-        super().__init__(store_of, database)
-        self._prepare_schema = prepare_schema
+        super().__init__(models.store_of, database)
+        self._models = models
         self.migrations = migrations
+        self._sessions = sessions
 
     async def create_tables(self) -> None:
         """Create missing tables and columns now instead of at first use."""
-        await self._prepare_schema()
+        await self._models.prepare()
+
+    def session(self, tenant_id: Any = None, *, include_deleted: bool = False) -> SessionBlock:
+        """Return a block, `async with`, around a SQLAlchemy `AsyncSession`; commit yourself.
+
+        Args:
+            tenant_id: Whose records it sees; None: the tenant of the block around it.
+            include_deleted: Whether it sees records of soft-delete models that are deleted.
+        """
+        return self._sessions.block(tenant_id, include_deleted=include_deleted)
 
     async def health(self) -> Health:
         """Return whether the database answers, how fast, and how busy the pool is."""
@@ -97,32 +95,28 @@ class DataFlow(Verbs):
         **settings: Any,
     ) -> None:
         """Read the settings; connects to nothing."""
-        self.config = _config_from(source, config, settings)
+        self.config = config_from(source, config, settings)
         self.config.apply_log_level()
         self.database = Database(self.config)
         self.nodes = Registry(repr(self.database), self.database)
         self.node = NodeDecorator(self.nodes)
-        self._mapping = MappingRegistry(metadata=MetaData(naming_convention=NAMING))
-        self._stores: dict[str, Store] = {}
-        self._pending: dict[str, ModelSpec] = {}
-        self._pending_lock = threading.Lock()
-        me: weakref.ref[DataFlow] = weakref.ref(self)
-        aggregate = aggregate_node(lambda name: _store_of(me, name), self.database)
-        self.nodes.add(aggregate, "dataflow")
-        self.database.before_transaction = self._prepare_schema
-        migrations = AsyncMigrations(self.database, self._specs)
+        self._catalogue = models = Catalogue(self.config, self.database, self.nodes)
+        self.nodes.add(aggregate_node(models.finder, self.database), "dataflow")
+        self.database.before_transaction = models.prepare
+        migrations = AsyncMigrations(self.database, models.specs)
         self.migrations = Migrations(migrations)
-        super().__init__(AsyncFace(self._store_of, self.database, self._prepare_schema, migrations))
+        self._sessions = Sessions(self.database, models.scopes, models.prepare)
+        super().__init__(AsyncFace(self.database, models, migrations, self._sessions))
         self.aio: AsyncFace
 
     def __repr__(self) -> str:
         """Return the masked URL and the number of models."""
-        return f"DataFlow({str(self.database.address)!r}, {len(self._stores)} models)"
+        return f"DataFlow({str(self.database.address)!r}, {len(self._catalogue.stores)} models)"
 
     @property
     def metadata(self) -> MetaData:
         """The SQLAlchemy metadata with the tables of plain models."""
-        return self._mapping.metadata
+        return self._catalogue.mapping.metadata
 
     # ----------------------------------------------------------------- models
 
@@ -151,95 +145,10 @@ class DataFlow(Verbs):
             return lambda inner: self._declare(inner, options, frame)
         return self._declare(model, options, frame)
 
-    def _declare(self, model: Any, options: Mapping[str, Any], frame: Any) -> Any:
-        hints = hints_of(model, frame)
-        previous = self._stores.get(model.__name__)
-        if previous is not None:
-            self._replace(previous.spec, hints.location)
-        if self.config.multi_tenant and "multi_tenant" not in vars(model).get("__dataflow__", {}):
-            options = {"multi_tenant": True, **options}
-        try:
-            spec = declare_model(
-                model, self._mapping, self._class_of, options, hints, self._check_table
-            )
-        except BaseException:
-            if previous is not None:
-                self._restore(previous)
-            raise
-        self._register(spec)
-        self._keep_within_tenants()
-        if "query_builder" not in spec.fields:
-            me: weakref.ref[DataFlow] = weakref.ref(self)
-            model.query_builder = classmethod(partial(_query_builder, me))
+    def _declare(self, model: T, options: Mapping[str, Any], frame: FrameType) -> T:
+        builder = partial(_query_builder, weakref.ref(self))
+        self._catalogue.declare(model, options, frame, builder)
         return model
-
-    def _keep_within_tenants(self) -> None:
-        tables = self._tables()
-        shared = [s.spec.table.fullname for s in self._stores.values() if s.spec.tenant]
-        keep_within_tenant(tables, shared)
-
-    def _tables(self) -> dict[str, Table]:
-        tables = {store.spec.table.fullname: store.spec.table for store in self._stores.values()}
-        return tables | dict(self._mapping.metadata.tables)
-
-    def _restore(self, store: Store) -> None:
-        """Bring a model back whose replacement turned out to be wrong."""
-        table = store.spec.table
-        self._mapping.metadata._add_table(table.name, table.schema, table)  # noqa: SLF001 - the way back from remove()
-        self._stores[store.spec.name] = store
-        for node_type in nodes_for_model(store, Bulk(store)):
-            self.nodes.add(node_type, store.spec.location)
-
-    def _check_table(self, name: str, model: str, location: str) -> None:
-        for store in self._stores.values():
-            if str(store.spec.table.fullname).casefold() == name.casefold():
-                raise DuplicateModelError(
-                    name=model, table=name, first=store.spec.location, second=location
-                )
-
-    def _replace(self, old: ModelSpec, location: str) -> None:
-        """Make way for the same class from a notebook cell or module run again."""
-        if old.location != location and not _is_interactive(location):
-            raise DuplicateModelError(
-                name=old.name, table=None, first=old.location, second=location
-            )
-        self._mapping.metadata.remove(old.table)
-        # Links are found through this object; SQLAlchemy would warn of a second class.
-        _remove_class(old.name, old.model, self._mapping._class_registry)  # noqa: SLF001 - no public call
-        del self._stores[old.name]
-        for node_type in list(self.nodes):
-            if getattr(node_type, "spec", None) is old:
-                self.nodes.remove(node_type.node_type)
-
-    def _register(self, spec: ModelSpec) -> None:
-        me: weakref.ref[DataFlow] = weakref.ref(self)
-        store = Store(self.database, spec, lambda name: _store_of(me, name), self._prepare_schema)
-        for node_type in nodes_for_model(store, Bulk(store)):
-            self.nodes.add(node_type, spec.location)
-        self._stores[spec.name] = store
-        with self._pending_lock:
-            self._pending[spec.name] = spec
-
-    def _specs(self) -> list[ModelSpec]:
-        return [store.spec for store in self._stores.values()]
-
-    def _class_of(self, name: str) -> type:
-        return self._store_of(name).spec.model
-
-    def _store_of(self, model: Any) -> Store:
-        """Return the store for a class, class name or table name."""
-        spec = getattr(model, "__dataflow__", None)
-        if isinstance(spec, ModelSpec):
-            model = spec.name
-        store = self._stores.get(model) if isinstance(model, str) else None
-        if store is not None and (spec is None or store.spec is spec):
-            return store
-        for found in self._stores.values():
-            if found.spec.table.name == model:
-                return found
-        raise UnknownModelError(
-            name=str(getattr(model, "__name__", model)), known=tuple(self._stores)
-        )
 
     def reflect(self, *tables: str) -> list[type]:
         """Make models of tables that exist, and return their classes.
@@ -247,15 +156,7 @@ class DataFlow(Verbs):
         Raises:
             SchemaDriftError: If a table does not exist.
         """
-        for name in tables:
-            self._check_table(name, class_name(name), f"reflect({name!r})")
-        portal.call(reflect_tables(self.database, self._mapping.metadata, tables))
-        models = []
-        for name in tables:
-            spec = model_for_table(self._mapping.metadata.tables[name], self._mapping)
-            self._register(spec)
-            models.append(spec.model)
-        return models
+        return portal.call(self._catalogue.reflect(tables))
 
     # ---------------------------------------------------------------- context
 
@@ -276,11 +177,21 @@ class DataFlow(Verbs):
         """Return a block in which reads see the records of all tenants, and writes fail."""
         return Setting(tenant, ALL_TENANTS)
 
+    def session(self, tenant_id: Any = None, *, include_deleted: bool = False) -> SyncSession:
+        """Return a SQLAlchemy `Session` for threads; use it with `with`, and commit yourself.
+
+        Args:
+            tenant_id: Whose records it sees; None: the tenant of the block around it.
+            include_deleted: Whether it sees records of soft-delete models that are deleted.
+        """
+        portal.call(self._catalogue.prepare())
+        return self._sessions.block(tenant_id, include_deleted=include_deleted).open_sync()
+
     # ------------------------------------------------------------- inspection
 
     def list_models(self) -> list[str]:
         """Return the names of all models, in order of declaration."""
-        return list(self._stores)
+        return list(self._catalogue.stores)
 
     def get_model_info(self, model: Any) -> dict[str, Any]:
         """Return `{"name", "table", "key", "fields", "relationships", "options", "location"}`.
@@ -291,39 +202,14 @@ class DataFlow(Verbs):
         Raises:
             UnknownModelError: Naming the nearest model.
         """
-        return describe_model(self._store_of(model).spec)
+        return describe_model(self._catalogue.store_of(model).spec)
 
     def get_generated_nodes(self, model: Any) -> dict[str, type[Node]]:
         """Return `{node type: class}` of a model's nine nodes."""
-        spec = self._store_of(model).spec
+        spec = self._catalogue.store_of(model).spec
         return {n.node_type: n for n in self.nodes if getattr(n, "spec", None) is spec}
 
     # ----------------------------------------------------------------- schema
-
-    async def _prepare_schema(self) -> None:
-        """Create or check the tables of models declared since the last time."""
-        pending = dict(self._pending)
-        if not pending:
-            return
-        lane = await self.database.lane()
-        async with lane.schema_lock:
-            specs = [s for name, s in pending.items() if self._pending.get(name) is s]
-            if not specs:
-                return
-            self._check_foreign_keys(specs)
-            if self.config.existing_schema_mode:
-                await check_schema(self.database, specs)
-            elif self.config.auto_migrate:
-                await ensure_schema(self.database, specs)
-            with self._pending_lock:
-                for spec in specs:
-                    if self._pending.get(spec.name) is spec:
-                        del self._pending[spec.name]
-
-    def _check_foreign_keys(self, specs: list[ModelSpec]) -> None:
-        tables = self._tables()
-        for spec in specs:
-            check_foreign_keys(spec, tables)
 
     def create_tables(self) -> None:
         """Create missing tables and columns now instead of at first use."""
@@ -352,11 +238,13 @@ class DataFlow(Verbs):
         for connections of that loop, which are closed when the loop goes on.
         """
         self.nodes.close()
+        self._sessions.close()
         portal.call(self.database.close(asyncio._get_running_loop()))  # noqa: SLF001 - None where no loop runs
 
     async def aclose(self) -> None:
         """Close all connections from a coroutine."""
         self.nodes.close()
+        self._sessions.close()
         await self.database.close()
 
     def __enter__(self) -> Self:
@@ -376,39 +264,8 @@ class DataFlow(Verbs):
         await self.aclose()
 
 
-def _store_of(reference: weakref.ref[DataFlow], name: str) -> Store:
+def _query_builder(reference: weakref.ref[DataFlow], model: type) -> QueryBuilder:
     found = reference()
     if found is None:
-        raise UnknownModelError(name=name, known=())
-    return found._store_of(name)  # noqa: SLF001 - a method of DataFlow, without keeping it alive
-
-
-def _query_builder(reference: weakref.ref[DataFlow], model: type) -> QueryBuilder:
-    _store_of(reference, model.__name__)
-    return cast("DataFlow", reference()).aio.query_builder(model)
-
-
-def _is_interactive(location: str) -> bool:
-    return location.startswith("<") or "ipykernel" in location
-
-
-def _config_from(
-    source: str | DataFlowConfig | Mapping[str, Any] | None,
-    config: DataFlowConfig | None,
-    settings: Mapping[str, Any],
-) -> DataFlowConfig:
-    if source is not None and config is not None:
-        raise ConfigurationError(problem="give the settings once: as first argument or as config.")
-    given: dict[str, Any] = {}
-    base = source if config is None else config
-    if isinstance(base, DataFlowConfig):
-        if not settings:
-            return base
-        given = base.model_dump(exclude_unset=True)
-    elif isinstance(base, str):
-        given = {"database_url": base}
-    elif isinstance(base, Mapping):
-        given = dict(base)
-    elif base is not None:
-        raise ConfigurationError(problem=f"DataFlow takes a URL, a config or a dict, not {base!r}.")
-    return DataFlowConfig(**{**given, **settings})
+        raise UnknownModelError(name=model.__name__, known=())
+    return found.aio.query_builder(model)

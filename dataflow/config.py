@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError
@@ -10,7 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from dataflow.errors import ConfigurationError, did_you_mean
 
-__all__ = ["DEFAULT_URL", "DataFlowConfig"]
+__all__ = ["DEFAULT_URL", "DataFlowConfig", "config_from"]
 
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 DEFAULT_URL = "sqlite:///:memory:"
@@ -111,6 +112,33 @@ class DataFlowConfig(BaseSettings):
         """Set the level of the logger `dataflow` when one is configured."""
         if self.log_level:
             logging.getLogger("dataflow").setLevel(self.log_level)
+
+
+def config_from(
+    source: str | DataFlowConfig | Mapping[str, Any] | None,
+    config: DataFlowConfig | None,
+    settings: Mapping[str, Any],
+) -> DataFlowConfig:
+    """Return the settings that a URL, a config or a dict means; `settings` win.
+
+    Raises:
+        ConfigurationError: If both are given, or the source is of another kind.
+    """
+    if source is not None and config is not None:
+        raise ConfigurationError(problem="give the settings once: as first argument or as config.")
+    given: dict[str, Any] = {}
+    base = source if config is None else config
+    if isinstance(base, DataFlowConfig):
+        if not settings:
+            return base
+        given = base.model_dump(exclude_unset=True)
+    elif isinstance(base, str):
+        given = {"database_url": base}
+    elif isinstance(base, Mapping):
+        given = dict(base)
+    elif base is not None:
+        raise ConfigurationError(problem=f"DataFlow takes a URL, a config or a dict, not {base!r}.")
+    return DataFlowConfig(**{**given, **settings})
 
 
 def _explain(error: ValidationError) -> str:

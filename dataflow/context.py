@@ -9,7 +9,15 @@ from __future__ import annotations
 from contextvars import ContextVar, Token
 from typing import Any, Final, Generic, Self, TypeVar
 
-__all__ = ["ALL_TENANTS", "AllTenants", "Setting", "actor", "correlation_id", "tenant"]
+__all__ = [
+    "ALL_TENANTS",
+    "AllTenants",
+    "Setting",
+    "actor",
+    "correlation_id",
+    "session_tenant",
+    "tenant",
+]
 
 T = TypeVar("T")
 
@@ -27,6 +35,9 @@ ALL_TENANTS: Final = AllTenants()
 
 tenant: ContextVar[Any] = ContextVar("dataflow_tenant", default=None)
 """The tenant whose records a call may see; None: none was set."""
+
+session_tenant: ContextVar[Any] = ContextVar("dataflow_session_tenant", default=None)
+"""The tenant of the session whose statement is being executed."""
 
 actor: ContextVar[str | None] = ContextVar("dataflow_actor", default=None)
 """Who makes changes, for the audit trail."""

@@ -118,6 +118,14 @@ class Driver(ABC):
     def create_engine(self, *, pooled: bool = True) -> AsyncEngine:
         """Return a new engine for the running loop; without pooling for schema work."""
 
+    @abstractmethod
+    def create_sync_engine(self) -> sa.Engine:
+        """Return a new engine for threads, for SQLAlchemy's sync sessions."""
+
+    def listen(self, engine: sa.Engine) -> None:
+        """Add what every engine on this database needs to hear."""
+        return
+
     @property
     def slots(self) -> int:
         """How many connections of one loop may be in use at once."""

@@ -26,6 +26,7 @@ from dataflow.database.driver import (
     UpsertPlan,
 )
 from dataflow.database.postgres_errors import translate_error
+from dataflow.database.postgres_sync import create_portal_engine
 from dataflow.errors import DataFlowError
 
 __all__ = ["PostgresDriver"]
@@ -66,13 +67,26 @@ class PostgresDriver(Driver):
             }
         return create_async_engine(
             self.address.url.set(drivername="postgresql+asyncpg"),
-            connect_args={
-                "timeout": config.connect_timeout_s,
-                "statement_cache_size": 256,
-                "server_settings": {"application_name": "dataflow"},
-            },
+            connect_args=self._connect_args(),
             **options,
         )
+
+    def create_sync_engine(self) -> sa.Engine:
+        config = self.config
+        return create_portal_engine(
+            self.address.url,
+            connect_args=self._connect_args(),
+            pool_size=config.pool_size,
+            max_overflow=config.max_overflow,
+            pool_timeout=config.pool_timeout_s,
+        )
+
+    def _connect_args(self) -> dict[str, Any]:
+        return {
+            "timeout": self.config.connect_timeout_s,
+            "statement_cache_size": 256,
+            "server_settings": {"application_name": "dataflow"},
+        }
 
     def is_usable(self, connection: Any) -> bool:
         return not connection.is_closed() and not connection.is_in_transaction()

@@ -19,7 +19,7 @@ from sqlalchemy import event
 from sqlalchemy.dialects.sqlite import aiosqlite as aiosqlite_dialect
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool
+from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool, QueuePool
 
 from dataflow.database.driver import (
     Columns,
@@ -145,8 +145,30 @@ class SqliteDriver(Driver):
             pool_reset_on_return=None,
             **options,
         )
-        event.listen(engine.sync_engine, "begin", _begin_for_writing)
+        self.listen(engine.sync_engine)
         return engine
+
+    def create_sync_engine(self) -> sa.Engine:
+        config = self.config
+        engine = sa.create_engine(
+            URL.create("sqlite+pysqlite", database=self._path, query=self._query()),
+            connect_args={
+                "timeout": config.busy_timeout_s,
+                "isolation_level": None,
+                "factory": _Connection,
+                "check_same_thread": False,
+            },
+            poolclass=QueuePool,
+            pool_size=config.pool_size,
+            max_overflow=config.max_overflow,
+            pool_timeout=config.pool_timeout_s,
+            pool_reset_on_return=None,
+        )
+        self.listen(engine)
+        return engine
+
+    def listen(self, engine: sa.Engine) -> None:
+        event.listen(engine, "begin", _begin_for_writing)
 
     def _query(self) -> dict[str, str]:
         given = {key: str(value) for key, value in self.address.url.query.items()}

@@ -12,7 +12,7 @@ DataFlowError
 │   ├── IdentifierError            DF113   OptionError                DF114
 │   ├── LoopError                  DF115   DuplicateNodeError         DF116
 │   ├── CursorError                DF117   DataLossError              DF118
-│   └── TenantRequiredError        DF119
+│   └── TenantRequiredError        DF119   UnscopedStatementError     DF120
 ├── DatabaseError              handle the data
 │   ├── RecordValidationError      DF201   UniqueViolationError       DF202
 │   ├── ForeignKeyViolationError   DF203   NotNullViolationError      DF204
@@ -79,6 +79,7 @@ from dataflow.errors.definition import (
     UnknownFieldError,
     UnknownModelError,
     UnknownNodeError,
+    UnscopedStatementError,
     WorkflowDefinitionError,
 )
 from dataflow.errors.execution import (
@@ -145,6 +146,7 @@ __all__ = [
     "UnknownModelError",
     "UnknownNodeError",
     "UnresolvedReferenceError",
+    "UnscopedStatementError",
     "WorkflowDefinitionError",
     "WorkflowFailedError",
     "did_you_mean",

@@ -23,6 +23,7 @@ __all__ = [
     "UnknownFieldError",
     "UnknownModelError",
     "UnknownNodeError",
+    "UnscopedStatementError",
     "WorkflowDefinitionError",
 ]
 
@@ -253,3 +254,14 @@ class TenantRequiredError(DefinitionError):
     def advice(self) -> str:
         """Say how to set one."""
         return "call it inside `with db.tenant('…'):`"
+
+
+class UnscopedStatementError(DefinitionError):
+    """A statement of a session could reach records of other tenants."""
+
+    code = "DF120"
+    text = "{problem}"
+
+    def advice(self) -> str:
+        """Say what can be scoped, and what needs no scope."""
+        return "write it with select(), update(), … of the model, or use db.all_tenants()"

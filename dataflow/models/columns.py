@@ -32,7 +32,7 @@ from dataflow.models.fields import MISSING, FieldInfo
 from dataflow.models.hints import Hints
 from dataflow.models.naming import check_identifier
 from dataflow.models.spec import FieldSpec, ModelOptions, ModelSpec
-from dataflow.models.tenancy import TENANT
+from dataflow.models.tenancy import TENANT, tenant_default
 
 __all__ = ["maintained_fields", "mapped_fields", "plain_fields", "utc_now"]
 
@@ -65,7 +65,7 @@ def _tenant_field(fields: Mapping[str, FieldSpec], options: ModelOptions) -> dic
         return {}
     given = fields.get(TENANT)
     if given is None:
-        column = sa.Column(TENANT, sa.String(255), nullable=False)
+        column = sa.Column(TENANT, sa.String(255), nullable=False, default=tenant_default)
         info = FieldInfo(max_length=255, min_length=1)
         annotation = validated_annotation(str, str, info, nullable=False)
         given = FieldSpec(TENANT, annotation, column, info, str, nullable=False)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
+from dataflow.context import ALL_TENANTS, session_tenant, tenant
 from dataflow.errors import OptionError
 from dataflow.models.naming import index_name
 
-__all__ = ["TENANT", "add_tenant_key", "keep_within_tenant", "without_tenant"]
+__all__ = ["TENANT", "add_tenant_key", "keep_within_tenant", "tenant_default", "without_tenant"]
 
 TENANT = "tenant_id"
 """Name of the field that says whose record it is."""
@@ -43,6 +45,13 @@ def keep_within_tenant(tables: Mapping[str, sa.Table], tenants: Iterable[str]) -
             target = constraint.elements[0].target_fullname.rpartition(".")[0]
             if target in shared and len(constraint.elements) == 1:
                 _widen(tables[name], tables[target], constraint)
+
+
+def tenant_default(context: Any) -> Any:
+    """Return the tenant of the session, or else of the call, for a record without one."""
+    del context
+    current = session_tenant.get() or tenant.get()
+    return None if current is ALL_TENANTS else current
 
 
 def without_tenant(columns: Sequence[str]) -> Sequence[str]:

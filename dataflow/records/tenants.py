@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from pydantic import TypeAdapter, ValidationError
 
-from dataflow.context import ALL_TENANTS, tenant
+from dataflow.context import ALL_TENANTS, session_tenant, tenant
 from dataflow.errors import ParameterError, TenantRequiredError, shown
 from dataflow.models.spec import FieldSpec, ModelSpec
 
@@ -38,7 +38,9 @@ class TenantRule:
             TenantRequiredError: If none was set, or all of them.
             ParameterError: If it does not fit the field.
         """
-        current = tenant.get()
+        return self._one(tenant.get())
+
+    def _one(self, current: Any) -> Any:
         try:
             return self._known[current]
         except (KeyError, TypeError):
@@ -62,6 +64,15 @@ class TenantRule:
             self._known.clear()
         self._known[current] = value
         return value
+
+    def of_session(self) -> Any:
+        """Return the tenant of the session whose statement is being executed.
+
+        Raises:
+            TenantRequiredError: If it has none, or all of them.
+            ParameterError: If it does not fit the field.
+        """
+        return self._one(session_tenant.get())
 
     def require(self) -> None:
         """Refuse a call without a tenant; all of them will do for reads.

@@ -1,0 +1,90 @@
+"""What a session does with objects of models before it writes them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.orm import Session
+
+from dataflow.context import ALL_TENANTS, actor, tenant
+from dataflow.errors import AppendOnlyError
+from dataflow.models.columns import utc_now
+from dataflow.models.spec import ModelSpec
+
+__all__ = ["ScopedSession"]
+
+
+class ScopedSession(Session):
+    """A session whose objects follow the options of their models.
+
+    `session.info["tenant"]` says whose records it sees. It is set when the session is
+    made, or else when its first transaction begins, and stays.
+    """
+
+    def soft_delete(self, record: Any) -> None:
+        """Mark a record as deleted, and by whom."""
+        record.deleted_at = utc_now()
+        if hasattr(type(record), "deleted_by") and record.deleted_by is None:
+            record.deleted_by = self.info.get("actor") or actor.get()
+
+
+def _bind_tenant(session: Session, transaction: Any, connection: sa.Connection) -> None:
+    del transaction
+    if session.info.get("tenant") is None:
+        session.info["tenant"] = tenant.get()
+    connection.execution_options(dataflow_tenant=session.info["tenant"])
+
+
+def _before_flush(session: ScopedSession, context: Any, objects: Any) -> None:
+    del context, objects
+    who = session.info.get("actor") or actor.get()
+    for record in list(session.deleted):
+        spec = _spec_of(record)
+        if spec is not None:
+            _delete(session, record, spec)
+    for record in session.dirty:
+        spec = _spec_of(record)
+        if spec is not None and session.is_modified(record):
+            _change(record, spec, who)
+    for record in session.new:
+        spec = _spec_of(record)
+        if spec is not None:
+            _create(session, record, spec, who)
+
+
+def _spec_of(record: Any) -> ModelSpec | None:
+    spec = getattr(type(record), "__dataflow__", None)
+    return spec if isinstance(spec, ModelSpec) else None
+
+
+def _delete(session: ScopedSession, record: Any, spec: ModelSpec) -> None:
+    if spec.options.append_only:
+        raise AppendOnlyError(model=spec.name, verb="delete")
+    if spec.options.soft_delete:
+        session.add(record)  # takes it back from the records to delete
+        session.soft_delete(record)
+
+
+def _change(record: Any, spec: ModelSpec, who: str | None) -> None:
+    if spec.options.append_only:
+        raise AppendOnlyError(model=spec.name, verb="update")
+    if who is not None and "updated_by" in spec.fields:
+        record.updated_by = who
+
+
+def _create(session: Session, record: Any, spec: ModelSpec, who: str | None) -> None:
+    if who is not None:
+        for name in ("created_by", "updated_by"):
+            if name in spec.fields and getattr(record, name) is None:
+                setattr(record, name, who)
+    if spec.tenant is None:
+        return
+    given, mine = getattr(record, spec.tenant.name), session.info.get("tenant") or tenant.get()
+    if given is None and mine is not None and mine is not ALL_TENANTS:
+        setattr(record, spec.tenant.name, mine)
+
+
+event.listen(ScopedSession, "after_begin", _bind_tenant)
+event.listen(ScopedSession, "before_flush", _before_flush)

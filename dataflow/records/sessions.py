@@ -1,0 +1,253 @@
+"""SQLAlchemy sessions on the pool, in which models keep their scope."""
+
+from __future__ import annotations
+
+import copy
+import threading
+import weakref
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.orm import Session
+from sqlalchemy.util import await_only
+
+from dataflow.context import ALL_TENANTS, session_tenant, tenant
+from dataflow.database.database import Database
+from dataflow.database.lane import Lane
+from dataflow.errors import DataFlowError, ParameterError, UnscopedStatementError
+from dataflow.records.flushing import ScopedSession
+from dataflow.records.scope import Scope
+from dataflow.records.scoped_sql import Rules, scoped_compiler
+
+__all__ = ["SessionBlock", "Sessions"]
+
+
+class Kind(NamedTuple):
+    """What a session sees."""
+
+    one_tenant: bool
+    live: bool
+
+
+class Sessions:
+    """Makes the sessions of one database, for coroutines and for threads."""
+
+    def __init__(
+        self,
+        database: Database,
+        scopes: Callable[[], dict[str, Scope]],
+        prepare_schema: Callable[[], Awaitable[None]],
+    ) -> None:
+        """Keep the parts; engines are made at first use.
+
+        Args:
+            database: Where statements run.
+            scopes: Returns the scope of each model by its table's full name.
+            prepare_schema: Awaited before a session opens.
+        """
+        self._database = database
+        self._scopes = scopes
+        self.prepare_schema = prepare_schema
+        self._engines: weakref.WeakKeyDictionary[Any, dict[Kind, Any]] = weakref.WeakKeyDictionary()
+        self._sync: sa.Engine | None = None
+        self._lock = threading.Lock()
+
+    def kind(self, chosen: Any, *, include_deleted: bool) -> Kind:
+        """Return what a session for a tenant, or for all, sees."""
+        current = tenant.get() if chosen is None else chosen
+        return Kind(one_tenant=current is not ALL_TENANTS, live=not include_deleted)
+
+    def refuse_nested(self) -> None:
+        """Refuse a session inside a transaction, whose changes it would not see.
+
+        Raises:
+            ParameterError: Saying what to do instead.
+        """
+        if self._database.current() is not None:
+            raise ParameterError(
+                problem="a session has a transaction of its own, and one is open here.",
+                advise="open the session outside of db.transaction(), or use the verbs inside",
+            )
+
+    def block(self, chosen: Any, *, include_deleted: bool = False) -> SessionBlock:
+        """Return a session for `async with`, or to be opened for a thread."""
+        return SessionBlock(self, chosen, include_deleted=include_deleted)
+
+    async def engine(self, kind: Kind) -> AsyncEngine:
+        """Return the engine of the running loop whose statements are scoped."""
+        lane = await self._database.lane()
+        engines = self._engines.setdefault(lane, {})
+        if kind not in engines:
+            engines[kind] = await self._scoped(lane, kind)
+        found: AsyncEngine = engines[kind]
+        return found
+
+    async def _scoped(self, lane: Lane, kind: Kind) -> AsyncEngine:
+        # The first connection tells the dialect what the server can do.
+        lane.give(await lane.take(write=False), write=False)
+        inner = lane.engine.sync_engine
+        pool = _GatedPool(lane)
+        if not event.contains(inner.pool, "checkin", _leave_gate):
+            event.listen(inner.pool, "checkin", _leave_gate)
+        engine = sa.Engine(pool, self._dialect(inner.dialect, kind), inner.url)  # type: ignore[arg-type]  # quacks like one
+        self._listen(engine, kind)
+        return AsyncEngine(engine)
+
+    def sync_engine(self, kind: Kind) -> sa.Engine:
+        """Return the engine for threads whose statements are scoped."""
+        with self._lock:
+            if self._sync is None:
+                self._sync = self._database.driver.create_sync_engine()
+                with self._sync.connect():
+                    pass  # the first connection tells the dialect what the server can do
+            inner = self._sync
+            engines = self._engines.setdefault(self._database, {})
+            if kind not in engines:
+                engine = sa.Engine(inner.pool, self._dialect(inner.dialect, kind), inner.url)
+                self._listen(engine, kind)
+                engines[kind] = engine
+        found: sa.Engine = engines[kind]
+        return found
+
+    def close(self) -> None:
+        """Close the connections of threads."""
+        if self._sync is not None:
+            self._sync.dispose()
+
+    def _dialect(self, dialect: sa.Dialect, kind: Kind) -> sa.Dialect:
+        # A dialect of its own also keeps apart what SQLAlchemy caches per dialect.
+        own = copy.copy(dialect)
+        base = type(dialect).statement_compiler
+        own.statement_compiler = scoped_compiler(base, self._rules(kind))
+        return own
+
+    def _rules(self, kind: Kind) -> Rules:
+        def scope_of(table: str) -> Scope | None:
+            return self._scopes().get(table)
+
+        def shared() -> list[str]:
+            return [name for name, scope in self._scopes().items() if scope.tenant is not None]
+
+        return Rules(scope_of, shared, kind.one_tenant, kind.live)
+
+    def _listen(self, engine: sa.Engine, kind: Kind) -> None:
+        scope_of = self._rules(kind).scope_of
+
+        def check(
+            connection: Any,
+            cursor: Any,
+            statement: Any,
+            parameters: Any,
+            context: Any,
+            many: Any,
+        ) -> None:
+            del connection, cursor, statement, parameters, many
+            if context.isinsert and context.compiled is not None:
+                _check_owner(context, scope_of)
+
+        self._database.driver.listen(engine)
+        event.listen(engine, "before_execute", _remember_tenant)
+        event.listen(engine, "handle_error", _keep_own)
+        if kind.one_tenant:
+            event.listen(engine, "before_cursor_execute", check)
+
+
+class _GatedPool:
+    """The lane's pool for SQLAlchemy: whoever asks waits in the lane's queue."""
+
+    def __init__(self, lane: Lane) -> None:
+        self._lane = weakref.ref(lane)
+        self._pool = lane.engine.sync_engine.pool
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pool, name)
+
+    def connect(self) -> Any:
+        lane = self._lane()
+        if lane is None:  # its loop has ended
+            return self._pool.connect()
+        fairy = await_only(lane.take(write=False))
+        fairy._connection_record.record_info["dataflow_gate"] = lane.gate  # noqa: SLF001 - shown nowhere else
+        return fairy
+
+
+def _leave_gate(connection: Any, record: Any) -> None:
+    del connection
+    gate = record.record_info.pop("dataflow_gate", None)
+    if gate is not None:
+        gate.leave()
+
+
+def _remember_tenant(connection: Any, statement: Any, many: Any, one: Any, options: Any) -> None:
+    del connection, statement, many, one
+    session_tenant.set(options.get("dataflow_tenant"))
+
+
+def _keep_own(context: Any) -> BaseException | None:
+    """Let our errors through as they are, instead of wrapped in SQLAlchemy's."""
+    error: BaseException = context.original_exception
+    return error if isinstance(error, DataFlowError) else None
+
+
+def _check_owner(context: Any, scope_of: Callable[[str], Scope | None]) -> None:
+    """Refuse an INSERT of another tenant's records, however its values came about.
+
+    Raises:
+        UnscopedStatementError: If a value is another tenant's, or is an expression.
+    """
+    table = context.compiled.compile_state.dml_table
+    scope = scope_of(table.fullname)
+    if scope is None or scope.tenant is None:
+        return
+    name, mine = scope.tenant.column.key, scope.tenant.of_session()
+    for values in context.compiled_parameters:
+        owners = [v for key, v in values.items() if key == name or key.startswith(f"{name}_m")]
+        if not owners or any(owner != mine for owner in owners):
+            raise UnscopedStatementError(
+                problem=f"{scope.tenant.name!r} of a new record of {table.fullname!r} is not "
+                "the session's tenant."
+            )
+
+
+class SessionBlock:
+    """A session for `with` or `async with`; it is closed at the end, and never commits."""
+
+    def __init__(self, sessions: Sessions, chosen: Any, *, include_deleted: bool) -> None:
+        """Keep what is asked for; nothing is opened before the block begins."""
+        if chosen == "":
+            raise ParameterError(problem="'' names no tenant.")
+        self._sessions = sessions
+        self._info = {"tenant": chosen}
+        self._include_deleted = include_deleted
+        self._open: AsyncSession | None = None
+
+    def _kind(self) -> Kind:
+        return self._sessions.kind(self._info["tenant"], include_deleted=self._include_deleted)
+
+    async def open(self) -> AsyncSession:
+        """Return an open session, which the caller closes."""
+        self._sessions.refuse_nested()
+        await self._sessions.prepare_schema()
+        return AsyncSession(
+            await self._sessions.engine(self._kind()),
+            sync_session_class=ScopedSession,
+            expire_on_commit=False,
+            info=dict(self._info),
+        )
+
+    async def __aenter__(self) -> AsyncSession:
+        self._open = await self.open()
+        return self._open
+
+    async def __aexit__(self, *error: object) -> None:
+        if self._open is not None:
+            await self._open.close()
+
+    def open_sync(self) -> Session:
+        """Return an open session for threads, which the caller closes."""
+        self._sessions.refuse_nested()
+        engine = self._sessions.sync_engine(self._kind())
+        return ScopedSession(engine, expire_on_commit=False, info=dict(self._info))
