@@ -46,7 +46,7 @@ class Catalogue:
         self._nodes = nodes
         self._pending: dict[str, ModelSpec] = {}
         self._pending_lock = threading.Lock()
-        me = weakref.ref(self)
+        me: weakref.ref[Catalogue] = weakref.ref(self)
         self.finder: Callable[[Any], Store] = partial(_store_of, me)
         """Finds a store without keeping the catalogue alive."""
 

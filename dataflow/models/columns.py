@@ -27,7 +27,7 @@ from dataflow.models.annotations import (
     validated_annotation,
 )
 from dataflow.models.bounds import misfit
-from dataflow.models.columntypes import BIGINT, CurrentInstant, JsonValue, UtcDateTime
+from dataflow.models.columntypes import BIGINT, CurrentInstant, JsonValue, TextKey, UtcDateTime
 from dataflow.models.fields import MISSING, FieldInfo
 from dataflow.models.hints import Hints
 from dataflow.models.naming import check_identifier
@@ -36,6 +36,8 @@ from dataflow.models.tenancy import TENANT, tenant_default
 
 __all__ = ["maintained_fields", "mapped_fields", "plain_fields", "utc_now"]
 
+ACTORS = ("created_by", "updated_by")
+"""Names of the fields that say who made a record, and who changed it last."""
 _MUTABLE = (list, dict, set)
 
 
@@ -322,6 +324,8 @@ def _added_fields(fields: Mapping[str, FieldSpec], options: ModelOptions) -> dic
         added["updated_at"] = _instant("updated_at", default=utc_now, onupdate=utc_now)
     if options.soft_delete:
         added["deleted_at"] = _instant("deleted_at", nullable=True)
+    if options.actors:
+        added |= {name: _actor(name) for name in ACTORS}
     if options.versioned:
         column = sa.Column("version", BIGINT, nullable=False, default=1, server_default="1")
         added["version"] = FieldSpec(
@@ -335,6 +339,21 @@ def _added_fields(fields: Mapping[str, FieldSpec], options: ModelOptions) -> dic
             default=1,
         )
     return {name: field for name, field in added.items() if name not in fields}
+
+
+def _actor(name: str) -> FieldSpec:
+    annotation = validated_annotation(str, str, FieldInfo(), nullable=True)
+    column: sa.Column[Any] = sa.Column(name, TextKey(255), nullable=True)
+    return FieldSpec(
+        name,
+        annotation,
+        column,
+        FieldInfo(),
+        str,
+        nullable=True,
+        generated="dataflow",
+        default=None,
+    )
 
 
 def _instant(name: str, *, nullable: bool = False, **events: Any) -> FieldSpec:
@@ -382,6 +401,8 @@ def maintained_fields(
         wanted["version"] = "versioned"
     if options.multi_tenant:
         wanted[TENANT] = "multi_tenant"
+    if options.actors:
+        wanted |= dict.fromkeys(ACTORS, "actors")
     for name, option in wanted.items():
         if name not in fields:
             raise OptionError(

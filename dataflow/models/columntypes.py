@@ -50,6 +50,7 @@ __all__ = [
     "ExactFloat",
     "JsonValue",
     "Microseconds",
+    "TextKey",
     "UtcDateTime",
     "comparable",
     "instant_of_text",
@@ -275,6 +276,18 @@ def _timedelta_of(value: int) -> dt.timedelta:
     return dt.timedelta(microseconds=value)
 
 
+class TextKey(Converted):
+    """A key that is given as text, UUID or whole number, and stored as its text."""
+
+    impl = String
+
+    def to_driver(self, dialect: Dialect) -> Convert | None:
+        return str
+
+    def from_driver(self, dialect: Dialect) -> Convert | None:
+        return None
+
+
 class EnumValue(Converted):
     """An Enum member, stored as its value (text or whole number)."""
 
@@ -311,11 +324,15 @@ class JsonValue(Converted):
     """
 
     impl = JSON
-    cache_ok = False  # an annotation need not be hashable
+    cache_ok = True
 
     def __init__(self, annotation: Any = Any) -> None:
         super().__init__()
         self.annotation = annotation
+        try:
+            hash(annotation)
+        except TypeError:  # SQLAlchemy keys its cache of statements by it
+            self.cache_ok = False
         plain = annotation in (dict, list, Any)
         self._adapter: TypeAdapter[Any] | None = None if plain else TypeAdapter(annotation)
 

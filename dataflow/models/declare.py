@@ -18,7 +18,7 @@ from dataflow.models.naming import check_identifier, table_name
 from dataflow.models.relationships import link_property, plain_links
 from dataflow.models.spec import FieldSpec, ModelOptions, ModelSpec, RelationshipSpec
 from dataflow.models.tables import table_of
-from dataflow.models.tenancy import TENANT, add_tenant_key
+from dataflow.models.tenancy import TENANT, add_tenant_key, make_unique_within_tenant
 from dataflow.models.unannotated import refuse_unannotated
 
 __all__ = ["CheckTable", "Lookup", "declare_model", "spec_of_mapped"]
@@ -167,6 +167,7 @@ def spec_of_mapped(model: type, options: ModelOptions, hints: Hints) -> ModelSpe
         raise OptionError(model=model.__name__, problem="the class is not mapped to one table.")
     fields = maintained_fields(model, mapped_fields(mapper), options)
     if options.multi_tenant:
+        make_unique_within_tenant(table, fields[TENANT].column)
         add_tenant_key(table, fields[TENANT].column)
     links = {
         key: RelationshipSpec(key, _target_name(link.argument), bool(link.uselist))

@@ -25,6 +25,7 @@ class ModelOptions:
     versioned: bool = False
     append_only: bool = False
     multi_tenant: bool = False
+    actors: bool = False
     indexes: tuple[tuple[str, ...], ...] = ()
     unique_together: tuple[tuple[str, ...], ...] = ()
     table: str | None = None

@@ -11,7 +11,14 @@ from dataflow.context import ALL_TENANTS, session_tenant, tenant
 from dataflow.errors import OptionError
 from dataflow.models.naming import index_name
 
-__all__ = ["TENANT", "add_tenant_key", "keep_within_tenant", "tenant_default", "without_tenant"]
+__all__ = [
+    "TENANT",
+    "add_tenant_key",
+    "keep_within_tenant",
+    "make_unique_within_tenant",
+    "tenant_default",
+    "without_tenant",
+]
 
 TENANT = "tenant_id"
 """Name of the field that says whose record it is."""
@@ -21,11 +28,24 @@ def add_tenant_key(table: sa.Table, tenant: sa.Column[str]) -> None:
     """Make tenant and key together a target of foreign keys, where they are not the key."""
     if tenant.primary_key:
         return
-    columns = (tenant, *table.primary_key.columns)
+    _unique_index(table, (tenant, *table.primary_key.columns), {})
+
+
+def make_unique_within_tenant(table: sa.Table, tenant: sa.Column[str]) -> None:
+    """Let each tenant have its own unique values: what others have cannot be told."""
+    for constraint in list(table.constraints):
+        if isinstance(constraint, sa.UniqueConstraint) and tenant.name not in constraint.columns:
+            table.constraints.discard(constraint)
+            _unique_index(table, (tenant, *constraint.columns), {})
+    for index in list(table.indexes):
+        if index.unique and tenant.name not in index.columns:
+            table.indexes.discard(index)
+            _unique_index(table, (tenant, *index.columns), dict(index.dialect_kwargs))
+
+
+def _unique_index(table: sa.Table, columns: tuple[Any, ...], options: dict[str, Any]) -> None:
     names = tuple(str(column.name) for column in columns)
-    name = index_name("uq", str(table.name), names)
-    if name not in {index.name for index in table.indexes}:
-        sa.Index(name, *columns, unique=True)
+    sa.Index(index_name("uq", str(table.name), names), *columns, unique=True, **options)
 
 
 def keep_within_tenant(tables: Mapping[str, sa.Table], tenants: Iterable[str]) -> None:
@@ -92,4 +112,4 @@ def _widen(table: sa.Table, target: sa.Table, narrow: sa.ForeignKeyConstraint) -
 
 def _is_key_alone(table: sa.Table, column: sa.Column[str]) -> bool:
     """Whether a column alone tells records of all tenants apart."""
-    return bool(column.unique) or list(table.primary_key.columns) == [column]
+    return list(table.primary_key.columns) == [column]

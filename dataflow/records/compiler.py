@@ -91,4 +91,4 @@ class Compiler:
         """Return the statement that deletes, or marks as deleted, what matches."""
         if not soft:
             return delete_statement(self.spec, conditions)
-        return self.update(["deleted_at", *self.scope.updated()], conditions)
+        return self.update([*self.scope.marks, *self.scope.updated()], conditions)

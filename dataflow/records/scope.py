@@ -7,6 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from dataflow.context import actor
 from dataflow.errors import AppendOnlyError
 from dataflow.models.columns import utc_now
 from dataflow.models.spec import ModelSpec
@@ -30,6 +31,8 @@ class Scope:
         self.version = fields["version"].column if spec.options.versioned else None
         self._created = tuple(name for name in ("created_at", "updated_at") if name in own)
         self._updated = tuple(name for name in ("updated_at",) if name in own)
+        self._actors = spec.options.actors
+        self._deleter = "deleted_by" in fields and self.live is not None
 
     def visible(self, *, include_deleted: bool = False) -> sa.ColumnElement[bool] | None:
         """Return the condition that hides deleted and other tenants' records, or None."""
@@ -49,6 +52,8 @@ class Scope:
             values["version"] = 1
         if self.live is not None:
             values["deleted_at"] = None
+        if self._actors:
+            values["created_by"] = values["updated_by"] = actor.get()
         return values | self.owned()
 
     def owned(self) -> dict[str, Any]:
@@ -57,13 +62,22 @@ class Scope:
 
     def updated(self) -> dict[str, Any]:
         """Return the values that a changed record gets where the caller gives none."""
-        now = utc_now()
-        return dict.fromkeys(self._updated, now)
+        values: dict[str, Any] = dict.fromkeys(self._updated, utc_now())
+        if self._actors:
+            values["updated_by"] = actor.get()
+        return values
 
     def deleted(self) -> dict[str, Any]:
         """Return the parameters of a statement that marks records as deleted."""
-        now = utc_now()
-        return {f"v_{name}": now for name in (*self._updated, "deleted_at")}
+        values = {**self.updated(), "deleted_at": utc_now()}
+        if self._deleter:
+            values["deleted_by"] = actor.get()
+        return {f"v_{name}": value for name, value in values.items()}
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """Names of the fields that a soft delete sets."""
+        return ("deleted_at", "deleted_by") if self._deleter else ("deleted_at",)
 
     def increments(self) -> Mapping[str, Any]:
         """Return assignments computed by the database, by column name."""

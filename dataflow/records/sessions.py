@@ -186,6 +186,10 @@ def _remember_tenant(connection: Any, statement: Any, many: Any, one: Any, optio
     session_tenant.set(options.get("dataflow_tenant"))
 
 
+def _itself(value: Any) -> Any:
+    return value
+
+
 def _keep_own(context: Any) -> BaseException | None:
     """Let our errors through as they are, instead of wrapped in SQLAlchemy's."""
     error: BaseException = context.original_exception
@@ -205,7 +209,8 @@ def _check_owner(context: Any, scope_of: Callable[[str], Scope | None]) -> None:
     name, mine = scope.tenant.column.key, scope.tenant.of_session()
     for values in context.compiled_parameters:
         owners = [v for key, v in values.items() if key == name or key.startswith(f"{name}_m")]
-        if not owners or any(owner != mine for owner in owners):
+        same = str if isinstance(mine, str) else _itself
+        if not owners or any(owner is None or same(owner) != mine for owner in owners):
             raise UnscopedStatementError(
                 problem=f"{scope.tenant.name!r} of a new record of {table.fullname!r} is not "
                 "the session's tenant."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 import sqlalchemy as sa
 from pydantic import TypeAdapter, ValidationError
@@ -52,6 +53,8 @@ class TenantRule:
     def _checked(self, current: Any) -> Any:
         if self._adapter is None:
             self._adapter = TypeAdapter(self._field.annotation)
+        if self._field.declared is str and isinstance(current, int | UUID):
+            current = str(current)
         try:
             value = self._adapter.validate_python(current)
         except ValidationError as error:
