@@ -325,7 +325,8 @@ def _added_fields(fields: Mapping[str, FieldSpec], options: ModelOptions) -> dic
     if options.soft_delete:
         added["deleted_at"] = _instant("deleted_at", nullable=True)
     if options.actors:
-        added |= {name: _actor(name) for name in ACTORS}
+        deleter = ("deleted_by",) if options.soft_delete else ()
+        added |= {name: _actor(name) for name in (*ACTORS, *deleter)}
     if options.versioned:
         column = sa.Column("version", BIGINT, nullable=False, default=1, server_default="1")
         added["version"] = FieldSpec(

@@ -13,7 +13,7 @@ from dataflow.errors import OptionError, did_you_mean
 from dataflow.models.base import Model
 from dataflow.models.columns import maintained_fields, mapped_fields, plain_fields
 from dataflow.models.fields import MISSING
-from dataflow.models.hints import Hints
+from dataflow.models.hints import Hints, hints_of
 from dataflow.models.naming import check_identifier, table_name
 from dataflow.models.relationships import link_property, plain_links
 from dataflow.models.spec import FieldSpec, ModelOptions, ModelSpec, RelationshipSpec
@@ -21,7 +21,7 @@ from dataflow.models.tables import table_of
 from dataflow.models.tenancy import TENANT, add_tenant_key, make_unique_within_tenant
 from dataflow.models.unannotated import refuse_unannotated
 
-__all__ = ["CheckTable", "Lookup", "declare_model", "spec_of_mapped"]
+__all__ = ["CheckTable", "Lookup", "declare_model", "spec_for", "spec_of_mapped"]
 
 Lookup = Callable[[str], type]
 CheckTable = Callable[[str, str, str], None]
@@ -240,3 +240,21 @@ def _repr_of(fields: Mapping[str, FieldSpec]) -> Callable[[Any], str]:
         return f"{type(self).__name__}({values})"
 
     return __repr__
+
+
+def spec_for(model: type) -> ModelSpec:
+    """Return the specification of a model, or of any class that SQLAlchemy has mapped.
+
+    Raises:
+        OptionError: If it is neither.
+    """
+    found = vars(model).get("__dataflow__")
+    if isinstance(found, ModelSpec):
+        return found
+    if not isinstance(sa.inspect(model, raiseerr=False), Mapper):
+        raise OptionError(
+            model=getattr(model, "__name__", str(model)),
+            problem="it is neither a model nor mapped by SQLAlchemy.",
+            advise="decorate it with @db.model",
+        )
+    return spec_of_mapped(model, _options_of(model, {}, plain=False), hints_of(model, None))

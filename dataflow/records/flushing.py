@@ -9,7 +9,7 @@ from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from dataflow.context import ALL_TENANTS, actor, tenant
-from dataflow.errors import AppendOnlyError
+from dataflow.errors import AppendOnlyError, ParameterError
 from dataflow.models.columns import utc_now
 from dataflow.models.spec import ModelSpec
 
@@ -22,6 +22,22 @@ class ScopedSession(Session):
     `session.info["tenant"]` says whose records it sees. It is set when the session is
     made, or else when its first transaction begins, and stays.
     """
+
+    def bind_tenant(self, tenant_id: Any) -> None:
+        """Say whose records the session sees, if that is not said yet.
+
+        Raises:
+            ParameterError: If it sees another tenant's.
+        """
+        known = self.info.get("tenant")
+        if known is None:
+            self.info["tenant"] = tenant_id
+            if self.in_transaction():
+                self.connection().execution_options(dataflow_tenant=tenant_id)
+        elif str(known) != str(tenant_id):
+            raise ParameterError(
+                problem=f"the session sees the records of {known!r}, not of {tenant_id!r}."
+            )
 
     def soft_delete(self, record: Any) -> None:
         """Mark a record as deleted, and by whom."""

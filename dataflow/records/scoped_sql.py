@@ -15,12 +15,13 @@ from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, NamedTuple
 
 import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.selectable import AliasedReturnsRows, FromGrouping, Join
 
 from dataflow.errors import UnscopedStatementError
 from dataflow.records.scope import Scope
 
-__all__ = ["Rules", "scoped_compiler"]
+__all__ = ["Rules", "scoped_compiler", "with_deleted"]
 
 ScopeOf = Callable[[str], Scope | None]
 
@@ -63,6 +64,27 @@ class Rules(NamedTuple):
         return [condition for condition in found if condition is not None]
 
 
+class _WithDeleted(sa.ColumnElement[bool]):
+    """A condition that always holds, and tells that deleted records are wanted."""
+
+    inherit_cache = True
+    type = sa.Boolean()
+
+
+@compiles(_WithDeleted)
+def _compile_with_deleted(element: Any, compiler: Any, **options: Any) -> str:
+    del element, compiler, options
+    return "1 = 1"
+
+
+def with_deleted() -> sa.ColumnElement[bool]:
+    """Return a condition for a session's `select`: deleted records are seen, too.
+
+    `select(User).where(with_deleted(), User.name == "Ada")`
+    """
+    return _WithDeleted()
+
+
 def scoped_compiler(base: type[Any], rules: Rules) -> type[Any]:
     """Return a dialect's compiler of statements with the scope of models in it."""
     return type("ScopedCompiler", (_ScopedStatements, base), {"rules": rules})
@@ -100,12 +122,14 @@ class _ScopedStatements:
     """Identities of the parts of a FROM that an outer join may leave empty."""
 
     def _compose_select_body(self, text: str, select: Any, *rest: Any) -> str:
-        froms = rest[2]
-        found: list[Any] = []
+        froms, found = rest[2], list[Any]()
+        rules = self.rules
+        if any(isinstance(given, _WithDeleted) for given in select._where_criteria):  # noqa: SLF001 - shown nowhere else
+            rules = rules._replace(live=False)
         for part in froms:
             for leaf in _leaves(part, always=True):
                 table = _table_of(leaf)
-                found += [] if table is None else self.rules.conditions(table, leaf.c)
+                found += [] if table is None else rules.conditions(table, leaf.c)
         if found:
             select = select._generate()  # noqa: SLF001 - a copy, as every method of select makes
             select._where_criteria += tuple(found)  # noqa: SLF001 - where() would coerce anew

@@ -45,10 +45,19 @@ class Validator:
     because only that tells whether JSON can carry them.
     """
 
-    def __init__(self, spec: ModelSpec, tenant: TenantRule | None = None) -> None:
-        """Keep the model; adapters cost milliseconds and are built when needed."""
+    def __init__(
+        self, spec: ModelSpec, tenant: TenantRule | None = None, *, encode: bool = True
+    ) -> None:
+        """Keep the model; adapters cost milliseconds and are built when needed.
+
+        Args:
+            spec: The model.
+            tenant: Whose records they must be.
+            encode: Whether documents are encoded; else they stay as SQLAlchemy takes them.
+        """
         self.spec = spec
         self._tenant = tenant
+        self._encode = encode
         self._fields: dict[str, TypeAdapter[Any]] = {}
         self._batches: dict[tuple[bool, bool], TypeAdapter[list[dict[str, Any]]]] = {}
         self.comparisons = Comparisons(self)
@@ -63,7 +72,7 @@ class Validator:
 
     def _hint(self, field: FieldSpec) -> Any:
         """Return a field's annotation; a tenant must be that of the call."""
-        annotation = _stored(field)
+        annotation = _stored(field) if self._encode else field.annotation
         if self._tenant is None or field.name != self._tenant.name:
             return annotation
         return Annotated[annotation, AfterValidator(partial(_own_tenant, self._tenant))]

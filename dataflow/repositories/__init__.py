@@ -1,1 +1,33 @@
 """Repositories and sessions: the data layer of applications written with SQLAlchemy."""
+
+from dataflow.repositories.async_repository import AsyncRepository, AsyncTenantRepository
+from dataflow.repositories.factory import create_async_repository, create_repository
+from dataflow.repositories.options import (
+    CursorPaginationParams,
+    CursorResult,
+    FilterOperator,
+    PaginationParams,
+    PaginationResult,
+    QueryFilter,
+    QueryOptions,
+    SortField,
+)
+from dataflow.repositories.repository import BaseRepository, BaseTenantRepository, Repository
+
+__all__ = [
+    "AsyncRepository",
+    "AsyncTenantRepository",
+    "BaseRepository",
+    "BaseTenantRepository",
+    "CursorPaginationParams",
+    "CursorResult",
+    "FilterOperator",
+    "PaginationParams",
+    "PaginationResult",
+    "QueryFilter",
+    "QueryOptions",
+    "Repository",
+    "SortField",
+    "create_async_repository",
+    "create_repository",
+]

@@ -1,0 +1,342 @@
+"""`Repository`: the records of one model over a SQLAlchemy session, for threads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Generic, TypeAlias, TypeVar, cast, get_args
+
+from sqlalchemy.orm import Session
+
+from dataflow.errors import ParameterError, TenantRequiredError
+from dataflow.models.spec import ModelSpec
+from dataflow.query.filters import EMPTY
+from dataflow.repositories.operations import Operations
+from dataflow.repositories.options import (
+    CursorResult,
+    Filters,
+    PaginationResult,
+    QueryOptions,
+)
+from dataflow.repositories.pages import cursor_page, numbered_page, ordered
+
+__all__ = ["BaseRepository", "BaseTenantRepository", "Repository", "model_of"]
+
+T = TypeVar("T")
+Data = Mapping[str, Any]
+Many: TypeAlias = list[T]  # the classes have a method of the name list
+
+
+def model_of(repository: type, given: Any) -> Any:
+    """Return the model that a repository is for: given, or written as `Repository[User]`.
+
+    Raises:
+        ParameterError: If neither names one.
+    """
+    if given is not None:
+        return given
+    for kind in repository.__mro__:
+        if isinstance(kind.__dict__.get("model"), type):
+            return kind.__dict__["model"]
+        for base in kind.__dict__.get("__orig_bases__", ()):
+            for argument in get_args(base):
+                if isinstance(argument, type):
+                    return argument
+    raise ParameterError(
+        problem=f"{repository.__name__} does not know its model.",
+        advise=f"write class {repository.__name__}(Repository[User]), or give the model",
+    )
+
+
+class Repository(Generic[T]):
+    """Creates, finds, changes and deletes records of one model; never commits.
+
+    Every method sees one tenant's records, where tenants share the model, and no deleted
+    ones, where it has soft delete. `user_id` is who acts, for `created_by`, `updated_by`,
+    `deleted_by` and the audit trail.
+
+    Args:
+        session: Any SQLAlchemy session; its owner commits.
+        model: The model; None where the class says it: `class Users(Repository[User])`.
+        tenant_id: Whose records; None: the tenant of the session, else of the call.
+
+    Raises:
+        ParameterError: If the model is not known.
+    """
+
+    def __init__(
+        self, session: Session, model: type[T] | None = None, tenant_id: Any = None
+    ) -> None:
+        """Keep the session; nothing is read."""
+        self.session = session
+        self.records: Operations[T] = Operations(session, model_of(type(self), model), tenant_id)
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The model's specification."""
+        return self.records.spec
+
+    # ----------------------------------------------------------------- create
+
+    def create(self, data: Data | None = None, user_id: Any = None, **fields: Any) -> T:
+        """Add a record and write it, so that it has its key; the owner commits.
+
+        Args:
+            data: The values; or give them as keywords.
+            user_id: Who creates it.
+            **fields: The values, where they are not in `data`.
+
+        Raises:
+            RecordValidationError: Naming every field that does not fit.
+        """
+        record = self.records.new({**(data or {}), **fields})
+        self.session.add(record)
+        self.records.flush(user_id)
+        return record
+
+    def bulk_create(self, rows: Iterable[Data], user_id: Any = None) -> Many[T]:
+        """Add many records and write them together; returns them in the order given.
+
+        Raises:
+            RecordValidationError: Naming every field that does not fit; none is added.
+        """
+        records = [self.records.new(row) for row in rows]
+        self.session.add_all(records)
+        self.records.flush(user_id)
+        return records
+
+    # ------------------------------------------------------------------- find
+
+    def get(self, entity_id: Any) -> T:
+        """Return a record by its key.
+
+        Raises:
+            RecordNotFoundError: If there is none.
+        """
+        return self.records.get(entity_id)
+
+    def get_by_id(
+        self, entity_id: Any, tenant_id: Any = None, *, include_deleted: bool = False
+    ) -> T | None:
+        """Return a record by its key, or None.
+
+        Args:
+            entity_id: The key; a dict where it has several fields.
+            tenant_id: Whose records, where the repository does not know.
+            include_deleted: Whether a deleted record is found.
+        """
+        records = self._for(tenant_id)
+        return records.one(records.where_key(entity_id), include_deleted=include_deleted)
+
+    def get_by_field(self, field: str, value: Any) -> T | None:
+        """Return the one record with a value in a field, or None.
+
+        Raises:
+            MultipleRecordsError: If several have it.
+        """
+        return self.records.one(self.records.where({field: value}))
+
+    def find_by_tenant(self, tenant_id: Any, options: QueryOptions | Filters = None) -> Many[T]:
+        """Return a tenant's records, in the order of their keys."""
+        return self._list(self._for(tenant_id), options)
+
+    def list(self, options: QueryOptions | Filters = None) -> Many[T]:
+        """Return what matches: all of it, or the page that the options ask for."""
+        return self._list(self.records, options)
+
+    def get_all(self, skip: int = 0, limit: int = 100) -> Many[T]:
+        """Return records in the order of their keys.
+
+        Args:
+            skip: How many to pass over.
+            limit: How many to return at most.
+        """
+        statement = ordered(self.records, self.records.select(EMPTY), ())
+        return list(self.session.scalars(statement.offset(skip).limit(limit)))
+
+    def search(
+        self, text: str, fields: Sequence[str] = (), skip: int = 0, limit: int = 100
+    ) -> Many[T]:
+        """Return records with a text in one of their fields, whatever its case.
+
+        Args:
+            text: What to look for; `%` and `_` stand for themselves.
+            fields: Where; empty: all texts of the model.
+            skip: How many to pass over.
+            limit: How many to return at most.
+        """
+        named = fields or [
+            name
+            for name, field in self.spec.fields.items()
+            if field.declared is str and field.generated is None and not field.info.secret
+        ]
+        where = self.records.where({"$or": [{name: {"$icontains": text}} for name in named]})
+        statement = ordered(self.records, self.records.select(where), ())
+        page = statement.offset(skip).limit(limit)
+        return list(self.session.scalars(page, where.parameters))
+
+    def list_paginated(self, options: QueryOptions | None = None) -> PaginationResult[T]:
+        """Return a page by number, with the total."""
+        return numbered_page(self.records, options or QueryOptions())
+
+    def cursor_paginate(self, options: QueryOptions | None = None) -> CursorResult[T]:
+        """Return a page by cursor: as fast on the last page as on the first.
+
+        Raises:
+            CursorError: If the cursor was altered or belongs to another query.
+        """
+        return cursor_page(self.records, options or QueryOptions())
+
+    def count(self, filters: Filters = None) -> int:
+        """Return how many records match."""
+        return self.records.count(filters)
+
+    def exists(self, filters: Filters = None) -> bool:
+        """Return whether a record matches."""
+        return self.records.exists(filters)
+
+    # ----------------------------------------------------------------- change
+
+    def update(
+        self,
+        entity: Any,
+        data: Data | None = None,
+        user_id: Any = None,
+        *,
+        expect_version: int | None = None,
+    ) -> T:
+        """Change a record and write it.
+
+        Args:
+            entity: The record or its key; a record without `data` is written as it is.
+            data: New values.
+            user_id: Who changes it.
+            expect_version: The version that it was read at, for versioned models.
+
+        Raises:
+            RecordNotFoundError: If there is none with that key.
+            StaleRecordError: If it was changed since.
+        """
+        record = self._record(entity)
+        self.records.check_version(record, expect_version)
+        self.records.refuse_change("update")
+        if data is not None:
+            self.records.change(record, data)
+        self.records.flush(user_id)
+        return record
+
+    def bulk_update(self, rows: Iterable[Data], user_id: Any = None) -> int:
+        """Change many records, each named by its key in its own row; returns how many.
+
+        Raises:
+            RecordNotFoundError: If a key does not exist.
+        """
+        count = 0
+        for row in rows:
+            key = {name: row[name] for name in self.spec.key if name in row}
+            self.records.change(self.records.get(key), row)
+            count += 1
+        self.records.flush(user_id)
+        return count
+
+    def delete(self, entity: Any, soft_delete: bool = True, user_id: Any = None) -> bool:  # noqa: FBT001, FBT002 - reads well by name
+        """Delete a record, or hide it where the model has soft delete.
+
+        Args:
+            entity: The record or its key.
+            soft_delete: False deletes for good.
+            user_id: Who deletes it.
+
+        Returns:
+            Whether there was one.
+        """
+        record = self._found(entity, include_deleted=not soft_delete)
+        if record is None:
+            return False
+        if soft_delete and self.spec.options.soft_delete:
+            self.records.mark_deleted(record, user_id)
+            self.records.flush(user_id)
+        else:
+            self.records.remove(record)
+        return True
+
+    def soft_delete(self, entity: Any, user_id: Any = None) -> T:
+        """Hide a record from now on.
+
+        Raises:
+            RecordNotFoundError: If there is none.
+            ParameterError: If the model has no soft delete.
+        """
+        record = self._record(entity)
+        self.records.mark_deleted(record, user_id)
+        self.records.flush(user_id)
+        return record
+
+    def restore(self, entity: Any, user_id: Any = None) -> T:
+        """Show a deleted record again.
+
+        Raises:
+            RecordNotFoundError: If there is none.
+        """
+        record = self._found(entity, include_deleted=True) or self.records.get(entity)
+        self.records.refuse_change("restore")
+        target = cast("Any", record)
+        target.deleted_at = None
+        if "deleted_by" in self.spec.fields:
+            target.deleted_by = None
+        self.records.flush(user_id)
+        return record
+
+    def bulk_delete(self, entities: Iterable[Any], user_id: Any = None) -> int:
+        """Delete or hide many records, each given or named by its key; returns how many."""
+        return sum(self.delete(entity, user_id=user_id) for entity in entities)
+
+    # ------------------------------------------------------------------ parts
+
+    def _for(self, tenant_id: Any) -> Operations[T]:
+        if tenant_id is None:
+            return self.records
+        known = self.records.tenant_id
+        if known is not None and str(known) != str(tenant_id):
+            raise ParameterError(
+                problem=f"the repository sees the records of {known!r}, not of {tenant_id!r}."
+            )
+        return Operations(self.session, self.records.model, tenant_id)
+
+    def _list(self, records: Operations[T], options: QueryOptions | Filters) -> Many[T]:
+        asked = options if isinstance(options, QueryOptions) else QueryOptions(options)
+        where = records.where(asked.filters)
+        statement = records.select(where, include_deleted=asked.include_deleted)
+        statement = ordered(records, statement, asked.order())
+        if asked.page is not None:
+            statement = statement.offset(asked.page.offset).limit(asked.page.per_page)
+        statement = records.loading(statement, asked.include)
+        return list(self.session.scalars(statement, where.parameters))
+
+    def _found(self, entity: Any, *, include_deleted: bool = False) -> T | None:
+        if isinstance(entity, self.records.model):
+            self.session.add(entity)
+            return entity
+        where = self.records.where_key(entity)
+        return self.records.one(where, include_deleted=include_deleted)
+
+    def _record(self, entity: Any) -> T:
+        return self._found(entity) or self.records.get(entity)
+
+
+class BaseTenantRepository(Repository[T]):
+    """A repository that is always of one tenant.
+
+    Raises:
+        TenantRequiredError: If no tenant is given.
+    """
+
+    def __init__(
+        self, session: Session, model: type[T] | None = None, tenant_id: Any = None
+    ) -> None:
+        """Keep the session and the tenant."""
+        super().__init__(session, model, tenant_id)
+        if tenant_id is None:
+            raise TenantRequiredError(model=self.spec.name)
+
+
+BaseRepository = Repository
