@@ -25,6 +25,7 @@ from dataflow.errors import (
 )
 from dataflow.models.describe import describe_model
 from dataflow.models.fields import Field, Relationship
+from dataflow.models.spec import ModelSpec
 from dataflow.nodes.aggregate import aggregate_node
 from dataflow.nodes.function import NodeDecorator
 from dataflow.nodes.node import Node
@@ -192,6 +193,10 @@ class DataFlow(Verbs):
     def list_models(self) -> list[str]:
         """Return the names of all models, in order of declaration."""
         return list(self._catalogue.stores)
+
+    def specs(self) -> list[ModelSpec]:
+        """Return the specifications of all models, in order of declaration."""
+        return self._catalogue.specs()
 
     def get_model_info(self, model: Any) -> dict[str, Any]:
         """Return `{"name", "table", "key", "fields", "relationships", "options", "location"}`.

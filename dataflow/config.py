@@ -21,12 +21,17 @@ def _upper(value: Any) -> Any:
     return value.upper() if isinstance(value, str) else value
 
 
+def _named(name: str) -> AliasChoices:
+    return AliasChoices(f"DATAFLOW_{name}", f"DATABASE_{name}")
+
+
 class DataFlowConfig(BaseSettings):
     """Settings of one `DataFlow` object.
 
     Each setting is taken from the first place that has it: the argument, the
     environment variable `DATAFLOW_<NAME>`, the same name in a file `.env` of the
-    working directory, the default. `database_url` also looks at `DATABASE_URL`.
+    working directory, the default. `database_url`, `pool_size`, `max_overflow` and
+    `echo` also look at `DATABASE_<NAME>` (`DATABASE_URL`).
 
     Raises:
         ConfigurationError: For an unknown name or a value of the wrong type.
@@ -50,10 +55,10 @@ class DataFlowConfig(BaseSettings):
     """`postgresql://…`, `sqlite:///path` (three slashes: relative to the working
     directory), `sqlite:///:memory:`. Default: an in-memory SQLite database."""
 
-    pool_size: int = Field(10, ge=1)
+    pool_size: int = Field(10, ge=1, validation_alias=_named("POOL_SIZE"))
     """Connections kept open per event loop. 10 suffices for thousands of short statements."""
 
-    max_overflow: int = Field(10, ge=0)
+    max_overflow: int = Field(10, ge=0, validation_alias=_named("MAX_OVERFLOW"))
     """Connections opened above `pool_size` under load, and closed after use."""
 
     pool_timeout_s: float = Field(30.0, gt=0)
@@ -83,7 +88,7 @@ class DataFlowConfig(BaseSettings):
     existing_schema_mode: bool = False
     """Check the models against the database and never write schema."""
 
-    echo: bool = False
+    echo: bool = Field(default=False, validation_alias=_named("ECHO"))
     """Log every statement to the logger `dataflow.sql`, without its values."""
 
     batch_size: int = Field(5_000, ge=1)

@@ -2,6 +2,7 @@
 
 from dataflow.repositories.async_repository import AsyncRepository, AsyncTenantRepository
 from dataflow.repositories.factory import create_async_repository, create_repository
+from dataflow.repositories.manager import DatabaseManager
 from dataflow.repositories.options import (
     CursorPaginationParams,
     CursorResult,
@@ -12,6 +13,7 @@ from dataflow.repositories.options import (
     QueryOptions,
     SortField,
 )
+from dataflow.repositories.per_call import PerCallRepository
 from dataflow.repositories.repository import BaseRepository, BaseTenantRepository, Repository
 
 __all__ = [
@@ -21,9 +23,11 @@ __all__ = [
     "BaseTenantRepository",
     "CursorPaginationParams",
     "CursorResult",
+    "DatabaseManager",
     "FilterOperator",
     "PaginationParams",
     "PaginationResult",
+    "PerCallRepository",
     "QueryFilter",
     "QueryOptions",
     "Repository",

@@ -61,7 +61,7 @@ class AsyncRepository(Generic[T]):
     async def _run(self, call: Callable[P, R], *args: P.args, **options: P.kwargs) -> R:
         return await self.session.run_sync(lambda _: call(*args, **options))
 
-    async def create(self, data: Data | None = None, user_id: Any = None, **fields: Any) -> T:
+    async def create(self, data: Data | None = None, /, user_id: Any = None, **fields: Any) -> T:
         """Add a record and write it, so that it has its key; the owner commits."""
         return await self._run(self._sync.create, data, user_id, **fields)
 

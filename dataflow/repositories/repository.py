@@ -77,7 +77,7 @@ class Repository(Generic[T]):
 
     # ----------------------------------------------------------------- create
 
-    def create(self, data: Data | None = None, user_id: Any = None, **fields: Any) -> T:
+    def create(self, data: Data | None = None, /, user_id: Any = None, **fields: Any) -> T:
         """Add a record and write it, so that it has its key; the owner commits.
 
         Args:

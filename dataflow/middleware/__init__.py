@@ -1,0 +1,1 @@
+"""Signpost: `dataflow.middleware.database` names the data layer in one place."""

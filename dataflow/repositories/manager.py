@@ -1,0 +1,199 @@
+"""`DatabaseManager`: sessions, figures, export and retention for applications of base models."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Any, Self, cast
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.orm import DeclarativeBase
+
+from dataflow.app import DataFlow
+from dataflow.context import ALL_TENANTS, Setting, tenant
+from dataflow.errors import ParameterError, TenantRequiredError
+from dataflow.models.columns import utc_now
+from dataflow.models.ready import BaseModel
+from dataflow.models.spec import ModelSpec
+from dataflow.records.sessions import SessionBlock
+
+__all__ = ["DatabaseManager"]
+
+
+class DatabaseManager:
+    """One database and the models of a declarative base, under one roof.
+
+    Args:
+        database_url: Where; the driver in `postgresql+asyncpg://` may be left out. None:
+            the environment, as `DataFlow` does.
+        pool_size: Connections kept open.
+        max_overflow: Connections opened above that under load.
+        base: The declarative base whose models it manages; those declared later, too.
+        db: A `DataFlow` to use instead of a new one.
+        **settings: Further fields of `DataFlowConfig`.
+    """
+
+    def __init__(
+        self,
+        database_url: str | None = None,
+        *,
+        base: type[DeclarativeBase] = BaseModel,
+        db: DataFlow | None = None,
+        **settings: Any,
+    ) -> None:
+        """Keep the settings; connects to nothing."""
+        given = {"database_url": database_url, **settings} if database_url else settings
+        if db is not None and given:
+            raise ParameterError(
+                problem="a DatabaseManager takes a DataFlow or settings, not both."
+            )
+        self.db = db if db is not None else DataFlow(given)
+        self._base = base
+
+    def register(self) -> list[str]:
+        """Make models of the base's classes that are none yet; return the names of all."""
+        for mapper in sorted(self._base.registry.mappers, key=lambda m: m.class_.__name__):
+            self.db.model(mapper.class_)
+        return self.db.list_models()
+
+    async def create_tables(self) -> None:
+        """Create the tables and columns that are missing."""
+        self.register()
+        await self.db.aio.create_tables()
+
+    def get_session(self, tenant_id: Any = None, *, include_deleted: bool = False) -> SessionBlock:
+        """Return a block, `async with`, around a session for the records of one tenant.
+
+        Args:
+            tenant_id: Whose records; None: the tenant of the block around it.
+            include_deleted: Whether deleted records are seen.
+        """
+        self.register()
+        return self.db.aio.session(tenant_id, include_deleted=include_deleted)
+
+    async def get_stats(self, tenant_id: Any = None) -> dict[str, Any]:
+        """Return `{"models": {name: {"total", "deleted", "by_status"}}, "pool": {…}}`.
+
+        Args:
+            tenant_id: Whose records are counted; None: those of the block around the
+                call, and without one those of all tenants.
+        """
+        found = {}
+        async with self._session(tenant_id) as session:
+            for spec in self._specs():
+                found[spec.name] = await self._count(session, spec)
+        return {"models": found, "pool": self.db.database.pool_status()}
+
+    async def _count(self, session: AsyncSession, spec: ModelSpec) -> dict[str, Any]:
+        deleted: sa.ColumnElement[int] = sa.literal(0)
+        if spec.options.soft_delete:
+            hidden = spec.fields["deleted_at"].column.is_not(None)
+            deleted = sa.func.count().filter(hidden)
+        counts = sa.select(sa.func.count(), deleted).select_from(spec.table)
+        total, gone = (await session.execute(counts)).one()
+        figures: dict[str, Any] = {"total": total, "deleted": gone}
+        if "status" in spec.fields:
+            column = spec.fields["status"].column
+            rows = await session.execute(sa.select(column, sa.func.count()).group_by(column))
+            figures["by_status"] = {str(status): count for status, count in rows}
+        return figures
+
+    async def bulk_insert(self, models: Sequence[Any], tenant_id: Any = None) -> int:
+        """Insert objects of any of the models in one transaction; return how many.
+
+        Args:
+            models: Objects that are not stored yet.
+            tenant_id: Whose they are, where they do not say so themselves.
+        """
+        owners = {getattr(item, "tenant_id", None) for item in models} - {None}
+        if tenant_id is None and len(owners) == 1:
+            (tenant_id,) = owners
+        async with self.get_session(tenant_id) as session:
+            session.add_all(models)
+            await session.commit()
+        return len(models)
+
+    async def export_for_compliance(
+        self, tenant_id: Any = None, models: Iterable[Any] | None = None
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Yield `{"model", "record"}` for every record of a tenant, deleted ones included.
+
+        Args:
+            tenant_id: Whose records; None: the tenant of the block around the call.
+            models: Which models; None: all that tenants share.
+
+        Raises:
+            TenantRequiredError: If no tenant is set.
+        """
+        chosen = [spec for spec in self._specs() if models is None and spec.tenant is not None]
+        if models is not None:
+            chosen = [cast("Any", model).__dataflow__ for model in models]
+        owner = tenant.get() if tenant_id is None else tenant_id
+        if owner is None or owner is ALL_TENANTS:
+            raise TenantRequiredError(model="export_for_compliance")
+        for spec in chosen:
+            with Setting(tenant, owner):
+                query = self.db.aio.query(spec.model).include_deleted()
+            async for record in _owned(query, owner):
+                yield {"model": spec.name, "record": dict(record)}
+
+    async def cleanup_old_data(self, days: int = 2_555) -> dict[str, int]:
+        """Remove for good what was soft-deleted more than some days ago, of all tenants.
+
+        Args:
+            days: From 0; the default is seven years, as many frameworks ask for.
+
+        Returns:
+            `{model: how many records were removed}`.
+
+        Raises:
+            ParameterError: If `days` is below 0.
+        """
+        if days < 0:
+            raise ParameterError(problem=f"days must be from 0, not {days}.")
+        limit, removed = utc_now() - dt.timedelta(days=days), {}
+        async with self._session(ALL_TENANTS) as session:
+            for spec in self._specs():
+                if spec.options.soft_delete:
+                    old = spec.fields["deleted_at"].column < limit
+                    result = await session.execute(sa.delete(spec.table).where(old))
+                    removed[spec.name] = int(cast("Any", result).rowcount)
+            await session.commit()
+        return removed
+
+    async def get_engine(self) -> AsyncEngine:
+        """Return SQLAlchemy's engine of the running loop; statements on it have no scope."""
+        return (await self.db.database.lane()).engine
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self.db.aclose()
+
+    async def __aenter__(self) -> Self:
+        """Return the manager; leaving the block closes it."""
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        """Close."""
+        await self.close()
+
+    def _session(self, tenant_id: Any) -> SessionBlock:
+        owner = tenant.get() if tenant_id is None else tenant_id
+        return self.get_session(ALL_TENANTS if owner is None else owner, include_deleted=True)
+
+    def _specs(self) -> list[ModelSpec]:
+        self.register()
+        return self.db.specs()
+
+
+async def _owned(query: Any, owner: Any) -> AsyncIterator[Any]:
+    """Yield a query's records as their tenant, which a generator's caller may not be."""
+    records = query.iterate().__aiter__()
+    while True:
+        with Setting(tenant, owner):
+            try:
+                record = await anext(records)
+            except StopAsyncIteration:
+                return
+        yield record
