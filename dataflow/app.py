@@ -23,6 +23,7 @@ from dataflow.errors import (
     ParameterError,
     UnknownModelError,
 )
+from dataflow.models.declare import spec_for
 from dataflow.models.describe import describe_model
 from dataflow.models.fields import Field, Relationship
 from dataflow.models.spec import ModelSpec
@@ -150,6 +151,18 @@ class DataFlow(Verbs):
         builder = partial(_query_builder, weakref.ref(self))
         self._catalogue.declare(model, options, frame, builder)
         return model
+
+    def adopt(self, *models: type) -> None:
+        """Keep the records of models that are declared elsewhere in this database, too.
+
+        Args:
+            *models: Models of another `DataFlow`, or classes mapped by SQLAlchemy.
+
+        Raises:
+            DuplicateModelError: If a name or table is taken.
+        """
+        for model in models:
+            self._catalogue.adopt(spec_for(model))
 
     def reflect(self, *tables: str) -> list[type]:
         """Make models of tables that exist, and return their classes.

@@ -85,11 +85,19 @@ class Catalogue:
         spec = vars(model).get("__dataflow__")
         if not isinstance(spec, ModelSpec) or not hasattr(model, "registry"):
             return False
+        self.adopt(spec)
+        return True
+
+    def adopt(self, spec: ModelSpec) -> None:
+        """Keep the records of a model that another `DataFlow` has declared here, too.
+
+        Raises:
+            DuplicateModelError: If its table's name is taken.
+        """
         known = self.stores.get(spec.name)
         if known is None or known.spec is not spec:
             self._check_table(spec.table.fullname, spec.name, spec.location)
             self._register(spec)
-        return True
 
     def _restore(self, store: Store) -> None:
         """Bring a model back whose replacement turned out to be wrong."""

@@ -10,7 +10,7 @@ from typing import Any
 from dataflow.errors import AmbiguousNodeError, DuplicateNodeError, UnknownNodeError
 from dataflow.nodes.node import Node
 
-__all__ = ["Registry", "default_registry", "find_node_type"]
+__all__ = ["Registry", "live_registries", "default_registry", "find_node_type"]
 
 # The builder looks a name up in all live registries when it was given none.
 _live: weakref.WeakSet[Registry] = weakref.WeakSet()
@@ -128,3 +128,8 @@ def find_node_type(name: str, registry: Registry | None, at: str | None = None) 
 
 def _matches(name: str) -> list[type[Node]]:
     return [found for place in list(_live) if (found := place.find(name)) is not None]
+
+
+def live_registries() -> list[Registry]:
+    """Return the registries that builders look in, in no order."""
+    return list(_live)

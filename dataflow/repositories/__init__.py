@@ -13,6 +13,11 @@ from dataflow.repositories.options import (
     QueryOptions,
     SortField,
 )
+from dataflow.repositories.paginators import (
+    DatabasePaginator,
+    PaginationHelper,
+    PerformancePaginator,
+)
 from dataflow.repositories.per_call import PerCallRepository
 from dataflow.repositories.repository import BaseRepository, BaseTenantRepository, Repository
 
@@ -24,10 +29,13 @@ __all__ = [
     "CursorPaginationParams",
     "CursorResult",
     "DatabaseManager",
+    "DatabasePaginator",
     "FilterOperator",
+    "PaginationHelper",
     "PaginationParams",
     "PaginationResult",
     "PerCallRepository",
+    "PerformancePaginator",
     "QueryFilter",
     "QueryOptions",
     "Repository",

@@ -1,0 +1,77 @@
+"""`InMemoryDatabase`: a real database that lasts as long as a block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
+
+from dataflow.app import DataFlow
+from dataflow.models.ready import BaseModel
+from dataflow.nodes.registry import live_registries
+from dataflow.records.sessions import SessionBlock
+
+__all__ = ["InMemoryDatabase"]
+
+
+class InMemoryDatabase:
+    """A SQLite database in memory with the tables of models; the block gives a session.
+
+    `async with InMemoryDatabase(User) as session:` gives an `AsyncSession`,
+    `with InMemoryDatabase(User) as session:` a `Session`. Nothing of it remains.
+
+    Args:
+        *models: Which models; none: all that exist in the process.
+        tenant_id: Whose records the session sees; None: the tenant of the block around.
+    """
+
+    def __init__(self, *models: type, tenant_id: Any = None) -> None:
+        """Keep the models; nothing is made before the block begins."""
+        self._models = models
+        self._tenant_id = tenant_id
+        self.db = DataFlow("sqlite:///:memory:")
+        self.db.nodes.close()  # so that builders do not find each node twice
+        self._block: SessionBlock | None = None
+        self._session: Session | None = None
+
+    def _adopt(self) -> None:
+        self.db.adopt(*(self._models or _known_models()))
+
+    async def __aenter__(self) -> AsyncSession:
+        """Make the tables and return a session."""
+        self._adopt()
+        self._block = self.db.aio.session(self._tenant_id)
+        return await self._block.__aenter__()
+
+    async def __aexit__(self, *error: object) -> None:
+        """Forget everything."""
+        if self._block is not None:
+            await self._block.__aexit__(*error)
+        await self.db.aclose()
+
+    def __enter__(self) -> Session:
+        """Make the tables and return a session."""
+        self._adopt()
+        self._session = self.db.session(self._tenant_id)
+        return self._session
+
+    def __exit__(self, *error: object) -> None:
+        """Forget everything."""
+        if self._session is not None:
+            self._session.close()
+        self.db.close()
+
+
+def _known_models() -> Iterable[type]:
+    """Return every model of the process; of those with the same table, the last."""
+    found: dict[str, type] = {}
+    for registry in live_registries():
+        for node_type in registry:
+            spec = getattr(node_type, "spec", None)
+            if spec is not None:
+                found[spec.table.fullname] = spec.model
+    for mapper in BaseModel.registry.mappers:
+        found[str(mapper.local_table)] = mapper.class_
+    return found.values()
