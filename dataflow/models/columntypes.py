@@ -30,8 +30,6 @@ from sqlalchemy import (
     String,
     Text,
 )
-from sqlalchemy.dialects import sqlite
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
@@ -218,7 +216,7 @@ class ExactDecimal(Converted):
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         if dialect.name == "sqlite":
-            return dialect.type_descriptor(sqlite.TEXT(collation=DECIMAL_COLLATION))
+            return dialect.type_descriptor(Text(collation=DECIMAL_COLLATION))
         return dialect.type_descriptor(Numeric(self.precision, self.scale))
 
     def to_driver(self, dialect: Dialect) -> Convert | None:
@@ -338,7 +336,9 @@ class JsonValue(Converted):
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         if dialect.name == "postgresql":
-            return dialect.type_descriptor(JSONB(none_as_null=True))
+            # The dialect knows its own; importing it would load all drivers of PostgreSQL.
+            kind: Any = dialect.ischema_names["jsonb"]  # type: ignore[attr-defined]  # of this dialect
+            return dialect.type_descriptor(kind(none_as_null=True))
         if dialect.name == "sqlite":  # a column called JSON has numeric affinity there
             return dialect.type_descriptor(Text())
         return dialect.type_descriptor(JSON(none_as_null=True))

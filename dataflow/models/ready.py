@@ -8,32 +8,24 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from decimal import Decimal
 from typing import Any, ClassVar
 
 import sqlalchemy as sa
+from sqlalchemy import event
 from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column
+from sqlalchemy.types import TypeEngine
 
 from dataflow.identifiers import uuid7
+from dataflow.models.annotations import Unsupported, column_type_for, resolve
 from dataflow.models.columns import utc_now
-from dataflow.models.columntypes import (
-    BIGINT,
-    Binary,
-    CurrentInstant,
-    EnumValue,
-    ExactDecimal,
-    ExactFloat,
-    JsonValue,
-    Microseconds,
-    TextKey,
-    UtcDateTime,
-)
+from dataflow.models.columntypes import CurrentInstant, TextKey
 from dataflow.models.enums import (
     ComplianceFramework,
     ExecutionStatus,
     SecurityEventType,
     WorkflowStatus,
 )
+from dataflow.models.fields import FieldInfo
 from dataflow.models.mixins import (
     AppendOnlyMixin,
     AuditMixin,
@@ -55,22 +47,6 @@ __all__ = [
 ]
 
 Document = dict[str, Any]
-_COLUMN_TYPES: dict[Any, Any] = {
-    str: sa.Text(),
-    int: BIGINT,
-    float: ExactFloat(),
-    bytes: Binary(),
-    Decimal: ExactDecimal(),
-    dt.datetime: UtcDateTime(),
-    dt.timedelta: Microseconds(),
-    uuid.UUID: sa.Uuid(),
-    dict: JsonValue(dict),
-    list: JsonValue(list),
-    dict[str, Any]: JsonValue(dict),
-    list[str]: JsonValue(list),
-    list[dict[str, Any]]: JsonValue(list),
-}
-"""Column types of `Mapped[…]`: those of the same annotation in a plain model."""
 
 
 def _index(*names: str) -> sa.Index:
@@ -81,10 +57,10 @@ class BaseModel(DeclarativeBase):
     """Adds `id` (a UUID that sorts by time), `created_at` and `updated_at`.
 
     The table's name is the plural of the class's, unless `__tablename__` says otherwise.
+    `Mapped[…]` takes the annotations of plain models and stores them in the same way.
     """
 
     metadata = sa.MetaData(naming_convention=NAMING)
-    type_annotation_map: ClassVar[dict[Any, Any]] = _COLUMN_TYPES
     __dataflow__: ClassVar[Any] = {"timestamps": True}
 
     @declared_attr.directive
@@ -106,6 +82,16 @@ class BaseModel(DeclarativeBase):
         return f"{type(self).__name__}(id={self.__dict__.get('id')!r})"
 
 
+@event.listens_for(BaseModel, "resolve_type_annotation")
+def _column_type(asked: Any) -> TypeEngine[Any] | None:
+    """Return the column type of an annotation, as a plain model has it; None: SQLAlchemy's."""
+    found = resolve(asked.resolved_type)
+    try:
+        return column_type_for(found.base, FieldInfo())
+    except Unsupported:
+        return None
+
+
 class BaseWorkflowModel(TenantMixin, VersionMixin, SoftDeleteMixin, AuditMixin, BaseModel):
     """A workflow's definition, with tenant, version, soft delete and who changed it."""
 
@@ -113,9 +99,7 @@ class BaseWorkflowModel(TenantMixin, VersionMixin, SoftDeleteMixin, AuditMixin, 
 
     name: Mapped[str] = mapped_column(sa.String(255))
     description: Mapped[str | None]
-    status: Mapped[WorkflowStatus] = mapped_column(
-        EnumValue(WorkflowStatus), default=WorkflowStatus.DRAFT
-    )
+    status: Mapped[WorkflowStatus] = mapped_column(default=WorkflowStatus.DRAFT)
     definition: Mapped[Document] = mapped_column(default=dict)
     tags: Mapped[list[str]] = mapped_column(default=list)
     details: Mapped[Document] = mapped_column(default=dict)
@@ -140,9 +124,7 @@ class BaseExecutionModel(TenantMixin, AuditMixin, BaseModel):
     __abstract__ = True
 
     workflow_id: Mapped[uuid.UUID | None]
-    status: Mapped[ExecutionStatus] = mapped_column(
-        EnumValue(ExecutionStatus), default=ExecutionStatus.PENDING
-    )
+    status: Mapped[ExecutionStatus] = mapped_column(default=ExecutionStatus.PENDING)
     inputs: Mapped[Document] = mapped_column(default=dict)
     outputs: Mapped[Document | None]
     session_id: Mapped[str | None] = mapped_column(TextKey(255))
@@ -279,7 +261,7 @@ class BaseSecurityEventModel(AppendOnlyMixin, TenantMixin, CorrelationMixin, Bas
 
     __abstract__ = True
 
-    event_type: Mapped[SecurityEventType] = mapped_column(EnumValue(SecurityEventType))
+    event_type: Mapped[SecurityEventType] = mapped_column()
     severity: Mapped[str] = mapped_column(sa.String(20), default="info")
     user_id: Mapped[str | None] = mapped_column(TextKey(255))
     resource: Mapped[str | None] = mapped_column(sa.String(255))
@@ -331,7 +313,7 @@ class BaseComplianceModel(TenantMixin, VersionMixin, AuditMixin, BaseModel):
 
     __abstract__ = True
 
-    framework: Mapped[ComplianceFramework] = mapped_column(EnumValue(ComplianceFramework))
+    framework: Mapped[ComplianceFramework] = mapped_column()
     status: Mapped[str] = mapped_column(sa.String(50), default="pending")
     score: Mapped[float | None]
     assessed_by: Mapped[str | None] = mapped_column(TextKey(255))

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Table
-from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.dialects.sqlite import JSON as SqliteJson  # noqa: N811 - a class, not a constant
+from sqlalchemy import JSON, Table
 from sqlalchemy.orm import registry
 
 from dataflow.errors import OptionError
@@ -29,9 +27,15 @@ def model_for_table(table: Table, mapping: registry) -> ModelSpec:
     if not table.primary_key.columns:
         raise OptionError(model=name, problem=f"table {table.name!r} has no primary key.")
     for column in table.columns:
-        if isinstance(column.type, JSONB | SqliteJson):
+        if isinstance(column.type, JSON) and not _is_text_json(column.type):
             column.type = JsonValue()
     model: Any = type(name, (), {"__module__": "dataflow.reflected"})
     mapping.map_imperatively(model, table)
     hints = Hints(model, {}, {}, f"table {table.name}")
     return spec_of_mapped(model, ModelOptions(timestamps=False), hints)
+
+
+def _is_text_json(kind: JSON) -> bool:
+    """Whether it is PostgreSQL's `json`, which keeps a text, and not its `jsonb`."""
+    ours = type(kind).__module__.startswith("sqlalchemy.dialects.postgresql")
+    return ours and type(kind).__visit_name__ == "JSON"

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeDecorator, TypeEngine
@@ -31,7 +30,7 @@ class ListOf(TypeDecorator[Any]):
 
     def load_dialect_impl(self, dialect: sa.Dialect) -> TypeEngine[Any]:
         if dialect.name == "postgresql":
-            return dialect.type_descriptor(ARRAY(self.item.dialect_impl(dialect)))
+            return dialect.type_descriptor(sa.ARRAY(self.item.dialect_impl(dialect)))
         return dialect.type_descriptor(sa.Text())
 
     def bind_processor(self, dialect: sa.Dialect) -> Any:

@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeDecorator, TypeEngine
@@ -35,7 +34,7 @@ class _Paths(TypeDecorator[Any]):
 
     def load_dialect_impl(self, dialect: sa.Dialect) -> TypeEngine[Any]:
         if dialect.name == "postgresql":
-            return dialect.type_descriptor(ARRAY(sa.Text()))
+            return dialect.type_descriptor(sa.ARRAY(sa.Text()))
         return dialect.type_descriptor(sa.Text())
 
     def bind_processor(self, dialect: sa.Dialect) -> Any:

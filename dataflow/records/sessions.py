@@ -89,10 +89,11 @@ class Sessions:
         # The first connection tells the dialect what the server can do.
         lane.give(await lane.take(write=False), write=False)
         inner = lane.engine.sync_engine
-        pool = _GatedPool(lane)
+        pool: Any = _GatedPool(lane)
         if not event.contains(inner.pool, "checkin", _leave_gate):
             event.listen(inner.pool, "checkin", _leave_gate)
-        engine = sa.Engine(pool, self._dialect(inner.dialect, kind), inner.url)  # type: ignore[arg-type]  # quacks like one
+        dialect = self._dialect(inner.dialect, kind)
+        engine = sa.Engine(pool, dialect, inner.url, hide_parameters=True)
         self._listen(engine, kind)
         return AsyncEngine(engine)
 
@@ -106,7 +107,8 @@ class Sessions:
             inner = self._sync
             engines = self._engines.setdefault(self._database, {})
             if kind not in engines:
-                engine = sa.Engine(inner.pool, self._dialect(inner.dialect, kind), inner.url)
+                dialect = self._dialect(inner.dialect, kind)
+                engine = sa.Engine(inner.pool, dialect, inner.url, hide_parameters=True)
                 self._listen(engine, kind)
                 engines[kind] = engine
         found: sa.Engine = engines[kind]

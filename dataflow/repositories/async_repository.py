@@ -69,16 +69,25 @@ class AsyncRepository(Generic[T]):
         """Add many records and write them together; returns them in the order given."""
         return await self._run(self._sync.bulk_create, rows, user_id)
 
-    async def get(self, entity_id: Any) -> T:
+    async def get(self, entity_id: Any, *, include: Sequence[str] = ()) -> T:
         """Return a record by its key, or raise `RecordNotFoundError`."""
-        return await self._run(self._sync.get, entity_id)
+        return await self._run(self._sync.get, entity_id, include=include)
 
     async def get_by_id(
-        self, entity_id: Any, tenant_id: Any = None, *, include_deleted: bool = False
+        self,
+        entity_id: Any,
+        tenant_id: Any = None,
+        *,
+        include: Sequence[str] = (),
+        include_deleted: bool = False,
     ) -> T | None:
         """Return a record by its key, or None."""
         return await self._run(
-            self._sync.get_by_id, entity_id, tenant_id, include_deleted=include_deleted
+            self._sync.get_by_id,
+            entity_id,
+            tenant_id,
+            include=include,
+            include_deleted=include_deleted,
         )
 
     async def get_by_field(self, field: str, value: Any) -> T | None:
@@ -100,10 +109,16 @@ class AsyncRepository(Generic[T]):
         return await self._run(self._sync.get_all, skip, limit)
 
     async def search(
-        self, text: str, fields: Sequence[str] = (), skip: int = 0, limit: int = 100
+        self,
+        text: str,
+        fields: Sequence[str] = (),
+        skip: int = 0,
+        limit: int = 100,
+        *,
+        options: QueryOptions | Filters = None,
     ) -> Many[T]:
         """Return records with a text in one of their fields, whatever its case."""
-        return await self._run(self._sync.search, text, fields, skip, limit)
+        return await self._run(self._sync.search, text, fields, skip, limit, options=options)
 
     async def list_paginated(self, options: QueryOptions | None = None) -> PaginationResult[T]:
         """Return a page by number, with the total."""
@@ -116,6 +131,10 @@ class AsyncRepository(Generic[T]):
     async def count(self, filters: Filters = None) -> int:
         """Return how many records match."""
         return await self._run(self._sync.count, filters)
+
+    async def count_by(self, field: str, filters: Filters = None) -> dict[Any, int]:
+        """Return `{value of a field: how many records have it}`, the most frequent first."""
+        return await self._run(self._sync.count_by, field, filters)
 
     async def exists(self, filters: Filters = None) -> bool:
         """Return whether a record matches."""

@@ -53,8 +53,10 @@ class DatabaseManager:
 
     def register(self) -> list[str]:
         """Make models of the base's classes that are none yet; return the names of all."""
-        for mapper in sorted(self._base.registry.mappers, key=lambda m: m.class_.__name__):
-            self.db.model(mapper.class_)
+        # Bases that share a registry see each other's classes there.
+        own = [m.class_ for m in self._base.registry.mappers if issubclass(m.class_, self._base)]
+        for model in sorted(own, key=lambda found: found.__name__):
+            self.db.model(model)
         return self.db.list_models()
 
     async def create_tables(self) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar, cast
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, selectinload
+from sqlalchemy.orm.exc import StaleDataError
 
 from dataflow.context import ALL_TENANTS, Setting, actor, tenant
 from dataflow.errors import (
@@ -118,13 +119,16 @@ class Operations(Generic[T]):
 
     # ------------------------------------------------------------------- read
 
-    def one(self, where: Filter, *, include_deleted: bool = False) -> T | None:
+    def one(
+        self, where: Filter, *, include: Sequence[str] = (), include_deleted: bool = False
+    ) -> T | None:
         """Return the one record that matches, or None.
 
         Raises:
             MultipleRecordsError: If several match.
         """
         statement = self.select(where, include_deleted=include_deleted).limit(2)
+        statement = self.loading(statement, include)
         found = self.session.scalars(statement, where.parameters).all()
         if len(found) > 1:
             raise MultipleRecordsError(
@@ -135,19 +139,19 @@ class Operations(Generic[T]):
             )
         return cast("T", found[0]) if found else None
 
-    def get(self, key: Any, *, include_deleted: bool = False) -> T:
+    def get(self, key: Any, *, include: Sequence[str] = ()) -> T:
         """Return a record by its key.
 
         Raises:
             RecordNotFoundError: If there is none.
         """
-        found = self.one(self.where_key(key), include_deleted=include_deleted)
+        found = self.one(self.where_key(key), include=include)
         if found is None:
             raise RecordNotFoundError(model=self.spec.name, criteria=f"key {shown(key)}")
         return found
 
     def loading(self, statement: Any, include: Sequence[str]) -> Any:
-        """Return a statement that loads links, one more statement each.
+        """Return a statement that loads links anew, one more statement each.
 
         Raises:
             UnknownFieldError: For a link that the model lacks.
@@ -156,6 +160,9 @@ class Operations(Generic[T]):
             if name not in self.spec.relationships:
                 raise UnknownFieldError(name=name, model=self.spec.name, known=self.spec.link_names)
             statement = statement.options(selectinload(getattr(self.model, name)))
+        if include:  # a link that was loaded before may have changed since
+            self.session.flush()
+            statement = statement.execution_options(populate_existing=True)
         return statement
 
     def count(self, filters: Filters = None, *, include_deleted: bool = False) -> int:
@@ -166,6 +173,15 @@ class Operations(Generic[T]):
         counted = inner.with_only_columns(*keys).order_by(None).subquery()
         statement = sa.select(sa.func.count()).select_from(counted)
         return int(self.session.scalar(statement, where.parameters) or 0)
+
+    def count_by(self, field: str, filters: Filters = None) -> dict[Any, int]:
+        """Return how many of the records that match have which value in a field."""
+        where, column = self.where(filters), self.spec.field(field).column
+        counted = sa.func.count()
+        statement = self.select(where).with_only_columns(column, counted)
+        statement = statement.group_by(column).order_by(counted.desc(), column)
+        rows = self.session.execute(statement, where.parameters)
+        return {row[0]: row[1] for row in rows}
 
     def exists(self, filters: Filters = None) -> bool:
         """Return whether a record matches."""
@@ -220,11 +236,14 @@ class Operations(Generic[T]):
 
     def flush(self, user_id: Any = None) -> None:
         """Write what has changed, in the name of a user."""
-        if user_id is None:
-            self.session.flush()
-            return
-        with Setting(actor, str(user_id)):
-            self.session.flush()
+        who = actor.get() if user_id is None else str(user_id)
+        try:
+            with Setting(actor, who):
+                self.session.flush()
+        except StaleDataError as error:
+            raise StaleRecordError(
+                model=self.spec.name, key="record", found="a later one", expected="the one read"
+            ) from error
 
     def change(self, record: T, data: Mapping[str, Any]) -> None:
         """Set checked values on a record.

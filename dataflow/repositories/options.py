@@ -170,6 +170,8 @@ class QueryOptions:
         filters: Conditions that must all hold: `QueryFilter`s, or a filter document.
         sorts: The order; the key decides among equals.
         pagination: A page by number, also as a dict: `{"page": 1, "per_page": 20}`.
+        skip: Records to pass over, where no page is asked for.
+        limit: Records to return at most, where no page is asked for; None: all.
         cursor_pagination: A page by cursor, also as a dict.
         include: Names of links to load.
         include_deleted: Whether records of soft-delete models that are deleted are seen.
@@ -184,6 +186,8 @@ class QueryOptions:
     cursor_pagination: CursorPaginationParams | Mapping[str, Any] | None = None
     include: Sequence[str] = ()
     include_deleted: bool = False
+    skip: int = 0
+    limit: int | None = None
 
     def __post_init__(self) -> None:
         """Make the dicts what they stand for."""
@@ -200,6 +204,11 @@ class QueryOptions:
             s if isinstance(s, str) else {"field": s.field, "direction": s.direction}
             for s in self.sorts
         ]
+
+    def window(self) -> tuple[int, int | None]:
+        """Return how many records to pass over, and how many to return; None: all."""
+        page = self.page
+        return (self.skip, self.limit) if page is None else (page.offset, page.per_page)
 
     @property
     def page(self) -> PaginationParams | None:

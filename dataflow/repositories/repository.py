@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Generic, TypeAlias, TypeVar, cast, get_args
 
 from sqlalchemy.orm import Session
@@ -106,26 +107,37 @@ class Repository(Generic[T]):
 
     # ------------------------------------------------------------------- find
 
-    def get(self, entity_id: Any) -> T:
+    def get(self, entity_id: Any, *, include: Sequence[str] = ()) -> T:
         """Return a record by its key.
+
+        Args:
+            entity_id: The key; a dict where it has several fields.
+            include: Names of links to load.
 
         Raises:
             RecordNotFoundError: If there is none.
         """
-        return self.records.get(entity_id)
+        return self.records.get(entity_id, include=include)
 
     def get_by_id(
-        self, entity_id: Any, tenant_id: Any = None, *, include_deleted: bool = False
+        self,
+        entity_id: Any,
+        tenant_id: Any = None,
+        *,
+        include: Sequence[str] = (),
+        include_deleted: bool = False,
     ) -> T | None:
         """Return a record by its key, or None.
 
         Args:
             entity_id: The key; a dict where it has several fields.
             tenant_id: Whose records, where the repository does not know.
+            include: Names of links to load.
             include_deleted: Whether a deleted record is found.
         """
         records = self._for(tenant_id)
-        return records.one(records.where_key(entity_id), include_deleted=include_deleted)
+        where = records.where_key(entity_id)
+        return records.one(where, include=include, include_deleted=include_deleted)
 
     def get_by_field(self, field: str, value: Any) -> T | None:
         """Return the one record with a value in a field, or None.
@@ -154,7 +166,13 @@ class Repository(Generic[T]):
         return list(self.session.scalars(statement.offset(skip).limit(limit)))
 
     def search(
-        self, text: str, fields: Sequence[str] = (), skip: int = 0, limit: int = 100
+        self,
+        text: str,
+        fields: Sequence[str] = (),
+        skip: int = 0,
+        limit: int = 100,
+        *,
+        options: QueryOptions | Filters = None,
     ) -> Many[T]:
         """Return records with a text in one of their fields, whatever its case.
 
@@ -163,16 +181,18 @@ class Repository(Generic[T]):
             fields: Where; empty: all texts of the model.
             skip: How many to pass over.
             limit: How many to return at most.
+            options: Further filters, the order, and links to load.
         """
+        asked = options if isinstance(options, QueryOptions) else QueryOptions(options)
         named = fields or [
             name
             for name, field in self.spec.fields.items()
             if field.declared is str and field.generated is None and not field.info.secret
         ]
-        where = self.records.where({"$or": [{name: {"$icontains": text}} for name in named]})
-        statement = ordered(self.records, self.records.select(where), ())
-        page = statement.offset(skip).limit(limit)
-        return list(self.session.scalars(page, where.parameters))
+        found = {"$or": [{name: {"$icontains": text}} for name in named]}
+        both = {"$and": [found, asked.document()]}
+        wanted = replace(asked, filters=both, skip=skip, limit=limit, pagination=None)
+        return self._list(self.records, wanted)
 
     def list_paginated(self, options: QueryOptions | None = None) -> PaginationResult[T]:
         """Return a page by number, with the total."""
@@ -189,6 +209,10 @@ class Repository(Generic[T]):
     def count(self, filters: Filters = None) -> int:
         """Return how many records match."""
         return self.records.count(filters)
+
+    def count_by(self, field: str, filters: Filters = None) -> dict[Any, int]:
+        """Return `{value of a field: how many records have it}`, the most frequent first."""
+        return self.records.count_by(field, filters)
 
     def exists(self, filters: Filters = None) -> bool:
         """Return whether a record matches."""
@@ -307,8 +331,9 @@ class Repository(Generic[T]):
         where = records.where(asked.filters)
         statement = records.select(where, include_deleted=asked.include_deleted)
         statement = ordered(records, statement, asked.order())
-        if asked.page is not None:
-            statement = statement.offset(asked.page.offset).limit(asked.page.per_page)
+        skip, limit = asked.window()
+        statement = statement.offset(skip) if skip else statement
+        statement = statement if limit is None else statement.limit(limit)
         statement = records.loading(statement, asked.include)
         return list(self.session.scalars(statement, where.parameters))
 

@@ -1,4 +1,4 @@
-"""Fixtures for pytest, loaded by itself where DataFlow is installed.
+"""Fixtures for pytest: `pytest_plugins = ["dataflow.testing.plugin"]` in a `conftest.py`.
 
 - `dataflow_db`: a `DataFlow` in memory, new for each test.
 - `dataflow_memory`: makes sessions in memory: `with dataflow_memory(User) as session:`.
