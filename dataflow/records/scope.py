@@ -44,6 +44,10 @@ class Scope:
         given = [condition for condition in conditions if condition is not None]
         return sa.and_(*given) if given else None
 
+    def owns(self, table: Any) -> bool:
+        """Whether a table is the model's own, and not one of the same name."""
+        return getattr(table, "metadata", None) is self._spec.table.metadata
+
     def created(self) -> dict[str, Any]:
         """Return the values that a new record gets where the caller gives none."""
         now = utc_now()
@@ -94,5 +98,13 @@ class Scope:
         """
         if self.tenant is not None:
             self.tenant.value()
+        self.refuse_append_only(verb)
+
+    def refuse_append_only(self, verb: str) -> None:
+        """Refuse updates and deletes of append-only models.
+
+        Raises:
+            AppendOnlyError: Naming the verb.
+        """
         if self._append_only:
             raise AppendOnlyError(model=self._name, verb=verb)

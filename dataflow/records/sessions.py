@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import re
 import threading
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -136,7 +137,7 @@ class Sessions:
         return Rules(scope_of, shared, kind.one_tenant, kind.live)
 
     def _listen(self, engine: sa.Engine, kind: Kind) -> None:
-        scope_of = self._rules(kind).scope_of
+        rules = self._rules(kind)
 
         def check(
             connection: Any,
@@ -146,9 +147,11 @@ class Sessions:
             context: Any,
             many: Any,
         ) -> None:
-            del connection, cursor, statement, parameters, many
-            if context.isinsert and context.compiled is not None:
-                _check_owner(context, scope_of)
+            del connection, cursor, parameters, many
+            if context.compiled is None or context.isddl:
+                rules.refuse_text(statement)
+            elif context.isinsert:
+                _check_owner(context, rules.scope_of)
 
         self._database.driver.listen(engine)
         event.listen(engine, "before_execute", _remember_tenant)
@@ -184,8 +187,8 @@ def _leave_gate(connection: Any, record: Any) -> None:
 
 
 def _remember_tenant(connection: Any, statement: Any, many: Any, one: Any, options: Any) -> None:
-    del connection, statement, many, one
-    session_tenant.set(options.get("dataflow_tenant"))
+    del statement, many, one, options  # a statement's own options do not say whose it is
+    session_tenant.set(connection.get_execution_options().get("dataflow_tenant"))
 
 
 def _itself(value: Any) -> Any:
@@ -209,14 +212,26 @@ def _check_owner(context: Any, scope_of: Callable[[str], Scope | None]) -> None:
     if scope is None or scope.tenant is None:
         return
     name, mine = scope.tenant.column.key, scope.tenant.of_session()
+    key = table.autoincrement_column
     for values in context.compiled_parameters:
-        owners = [v for key, v in values.items() if key == name or key.startswith(f"{name}_m")]
+        owners = _values_of(name, values)
         same = str if isinstance(mine, str) else _itself
         if not owners or any(owner is None or same(owner) != mine for owner in owners):
             raise UnscopedStatementError(
                 problem=f"{scope.tenant.name!r} of a new record of {table.fullname!r} is not "
                 "the session's tenant."
             )
+        if key is not None and any(given is not None for given in _values_of(key.key, values)):
+            raise UnscopedStatementError(
+                problem=f"the database generates {key.key!r} of {table.fullname!r}, whose "
+                "conflicts would tell of other tenants."
+            )
+
+
+def _values_of(name: str, parameters: Mapping[str, Any]) -> list[Any]:
+    """Return a column's parameters; in an INSERT of many VALUES each row has one."""
+    numbered = re.compile(rf"{re.escape(name)}(_m\d+)?")
+    return [value for key, value in parameters.items() if numbered.fullmatch(key)]
 
 
 class SessionBlock:
@@ -232,6 +247,8 @@ class SessionBlock:
         self._open: AsyncSession | None = None
 
     def _kind(self) -> Kind:
+        if tenant.get() is ALL_TENANTS and self._info["tenant"] is None:
+            self._info["tenant"] = ALL_TENANTS  # what it sees is decided now, and stays
         return self._sessions.kind(self._info["tenant"], include_deleted=self._include_deleted)
 
     async def open(self) -> AsyncSession:

@@ -22,6 +22,7 @@ class TenantRule:
         """Keep the field; its type is checked at first use."""
         self.column = field.column
         self.name = field.name
+        self.names = frozenset({field.name, field.column.key, str(field.column.name)})
         self._model = spec.name
         self._field = field
         self._adapter: TypeAdapter[Any] | None = None
