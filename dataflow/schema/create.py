@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import sqlalchemy as sa
 
@@ -23,9 +24,10 @@ async def ensure_schema(database: Database, specs: Sequence[ModelSpec]) -> None:
     schema lock, looks again, and makes all changes or none.
 
     Raises:
-        SchemaDriftError: If a required column without a default would have to be added.
+        SchemaDriftError: If a required column without a default would have to be added,
+            or if revision files change this schema.
     """
-    missing = await run_schema_work(database, lambda c: find_difference(c, specs), write=False)
+    missing = await run_schema_work(database, lambda c: _missing(c, database, specs), write=False)
     if not missing:
         return
     if database.current() is not None and database.driver.serial_writes:
@@ -34,6 +36,26 @@ async def ensure_schema(database: Database, specs: Sequence[ModelSpec]) -> None:
             advise="declare all models before the transaction begins",
         )
     await run_schema_work(database, lambda c: _create(c, database, specs), write=True)
+
+
+def _missing(
+    connection: sa.Connection, database: Database, specs: Sequence[ModelSpec]
+) -> Difference:
+    missing = find_difference(connection, specs)
+    if missing and _has_revisions(connection, database):
+        raise SchemaDriftError(
+            problem=f"{missing.describe()}.",
+            advise="revision files change this schema: run db.migrations.upgrade(), after "
+            "db.migrations.revision(message) for what is new in the models",
+        )
+    return missing
+
+
+def _has_revisions(connection: sa.Connection, database: Database) -> bool:
+    """Whether the database, or the program, is one that revision files change."""
+    if any(Path(database.config.migrations_path, "versions").glob("*.py")):
+        return True
+    return sa.inspect(connection).has_table("alembic_version")
 
 
 async def check_schema(database: Database, specs: Sequence[ModelSpec]) -> None:

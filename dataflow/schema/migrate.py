@@ -18,7 +18,14 @@ from dataflow.schema.statements import (
 )
 from dataflow.schema.work import run_schema_work
 
-__all__ = ["apply_migration", "check_losses", "plan_migration"]
+__all__ = [
+    "apply_migration",
+    "check_losses",
+    "check_names",
+    "check_references",
+    "plan_migration",
+    "possible_renames",
+]
 
 
 async def plan_migration(
@@ -63,7 +70,7 @@ async def apply_migration(
         done = len(rename_statements(renames, connection.dialect)) if renames else 0
         for statement in plan.statements[done:]:
             connection.exec_driver_sql(statement)
-        _check_references(connection, database)
+        check_references(connection, database)
         return plan
 
     prelude = database.driver.before_rebuild
@@ -88,7 +95,7 @@ def _plan(
     renames: Mapping[str, str],
     drop_tables: Sequence[str],
 ) -> MigrationPlan:
-    _check_names(connection, renames, drop_tables)
+    check_names(connection, renames, drop_tables)
     first = rename_statements(renames, connection.dialect)
     for statement in first:
         connection.exec_driver_sql(statement)
@@ -98,7 +105,7 @@ def _plan(
         statements = rebuilding_statements(connection, operations, specs)
     else:
         statements = altering_statements(operations, specs, connection.dialect)
-    return MigrationPlan(tuple(changes), (*first, *statements), _possible_renames(operations))
+    return MigrationPlan(tuple(changes), (*first, *statements), possible_renames(operations))
 
 
 def _renamed(pair: tuple[str, str]) -> Change:
@@ -109,9 +116,15 @@ def _renamed(pair: tuple[str, str]) -> Change:
     return Change("rename table", old, None, f"-> {new}")
 
 
-def _check_names(
+def check_names(
     connection: sa.Connection, renames: Mapping[str, str], drop_tables: Sequence[str]
 ) -> None:
+    """Check that what is renamed or dropped exists.
+
+    Raises:
+        ParameterError: For a rename between a table and a column.
+        SchemaDriftError: Naming the nearest name that the database has.
+    """
     inspector = sa.inspect(connection)
     tables = inspector.get_table_names()
     for old, new in renames.items():
@@ -134,7 +147,7 @@ def _check_names(
             raise SchemaDriftError(problem=problem, advise=did_you_mean(name, tables))
 
 
-def _possible_renames(operations: Sequence[object]) -> dict[str, str]:
+def possible_renames(operations: Sequence[object]) -> dict[str, str]:
     """Pair what is dropped with what is added to the same table, where there is one of each."""
     changes = [changes_of(operation) for operation in operations]
     found = {}
@@ -146,7 +159,7 @@ def _possible_renames(operations: Sequence[object]) -> dict[str, str]:
     return found
 
 
-def _check_references(connection: sa.Connection, database: Database) -> None:
+def check_references(connection: sa.Connection, database: Database) -> None:
     """Look for foreign keys that a rebuilt table broke."""
     if not database.driver.before_rebuild:
         return

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from dataflow.models.spec import ModelSpec
-from dataflow.schema.compare import alembic
+from dataflow.schema.compare import alembic, steps_of, with_own_implementation
 from dataflow.schema.create import add_column, default_literal
 
 __all__ = ["altering_statements", "rebuilding_statements", "rename_statements"]
@@ -40,7 +40,9 @@ def altering_statements(
     found: list[str] = []
     options = {"as_sql": True}
     context = alembic("runtime.migration").MigrationContext.configure(dialect=dialect, opts=options)
-    context.impl.static_output = lambda text: found.append(text.strip().rstrip(";"))
+    with_own_implementation(context).impl.static_output = lambda text: found.append(
+        text.strip().rstrip(";")
+    )
     invoke = alembic("operations").Operations(context).invoke
     by_table = {spec.table.name: spec for spec in specs}
     for operation in operations:
@@ -49,8 +51,9 @@ def altering_statements(
             spec, name = added
             found.append(add_column(spec, spec.fields[name], dialect)[0])
             continue
-        found += _filled(operation, by_table, dialect)
-        invoke(operation)
+        for step in steps_of(operation):
+            found += _filled(step, by_table, dialect)
+            invoke(step)
     return [text for text in found if text]
 
 
