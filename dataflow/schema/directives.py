@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import renderers
 from alembic.operations import ops
 
-from dataflow.models.columntypes import BIGINT
+from dataflow.models.columntypes import BIGINT, Converted, EnumValue, JsonValue
 from dataflow.models.fields import MISSING
 from dataflow.models.naming import NAMING
 from dataflow.models.spec import FieldSpec, ModelSpec
@@ -119,7 +119,7 @@ def _forwards(operation: Operation, fields: Fields) -> Iterator[Operation]:
             operation.column.server_default = _default_clause(field)
     elif isinstance(operation, ops.AlterColumnOp):
         field = fields[operation.table_name, operation.column_name]
-        _take_default(operation, field.column.server_default)
+        _take_default(operation, field.column.server_default, operation.existing_server_default)
         for step in steps_of(operation):
             if step.modify_nullable is False and field.has_default:
                 yield _fill(step, field.column.type, _default_of(field))
@@ -128,10 +128,10 @@ def _forwards(operation: Operation, fields: Fields) -> Iterator[Operation]:
     yield operation
 
 
-def _take_default(operation: ops.AlterColumnOp, default: Any) -> None:
+def _take_default(operation: ops.AlterColumnOp, default: Any, former: Any) -> None:
     """Let a column of another type have its own default, not the old one's."""
-    if operation.modify_type is not None and (default or operation.existing_server_default):
-        operation.modify_server_default = default
+    if operation.modify_type is not None and (default is not None or former):
+        operation.modify_server_default = default or None
 
 
 def _backwards(operation: Operation, fields: Fields) -> Iterator[Operation]:
@@ -143,7 +143,8 @@ def _backwards(operation: Operation, fields: Fields) -> Iterator[Operation]:
         yield from _added_again(operation)
     elif isinstance(operation, ops.AlterColumnOp):
         field = fields[operation.table_name, operation.column_name]
-        _take_default(operation, operation.modify_server_default or None)
+        former = operation.existing_server_default or None
+        _take_default(operation, former, field.column.server_default is not None)
         for step in steps_of(operation):
             if step.modify_nullable is False:
                 kind = operation.modify_type or field.column.type
@@ -172,7 +173,8 @@ def _added_again(operation: ops.AddColumnOp) -> Iterator[Operation]:
 
 
 def _fill(operation: ops.AlterColumnOp, kind: Any, value: Any) -> FillOp:
-    return FillOp(operation.table_name, operation.column_name, kind, value)
+    plain = JsonValue() if isinstance(kind, JsonValue) and value == {} else kind
+    return FillOp(operation.table_name, operation.column_name, plain, value)
 
 
 def _default_of(field: FieldSpec, otherwise: Any = None) -> Any:
@@ -195,8 +197,11 @@ _EMPTY: Mapping[type, Any] = {
 
 
 def _empty(kind: Any) -> Any:
+    if isinstance(kind, EnumValue):
+        return next(iter(kind.members))
+    plain = kind.impl_instance if isinstance(kind, Converted) else kind
     try:
-        return _EMPTY.get(kind.python_type, "")
+        return _EMPTY.get(plain.python_type, "")
     except NotImplementedError:
         return ""
 
@@ -221,10 +226,13 @@ def _table_changed(operation: Operation) -> str | None:
 
 @renderers.dispatch_for(TableChanges)
 def _write_changes(context: Any, operation: TableChanges) -> list[str]:
-    unnamed = any(isinstance(item, ops.DropConstraintOp) for item in operation.ops)
-    convention = f", naming_convention={ {k: NAMING[k] for k in ('fk', 'pk', 'uq')}!r}"
-    lines = [f"with op.batch_alter_table({operation.table_name!r}"]
-    lines[0] += f"{convention if unnamed else ''}) as batch_op:"
+    options = ""
+    if any(isinstance(item, ops.DropConstraintOp) for item in operation.ops):
+        # Of constraints without a name; a database may have such ones.
+        options += f", naming_convention={ {kind: NAMING[kind] for kind in ('fk', 'pk', 'uq')}!r}"
+    if any(isinstance(item, ops.CreatePrimaryKeyOp) for item in operation.ops):
+        options += ", table_kwargs={'sqlite_autoincrement': True}"  # where the key is one number
+    lines = [f"with op.batch_alter_table({operation.table_name!r}{options}) as batch_op:"]
     with context._within_batch():  # noqa: SLF001 - as Alembic's own writer of these operations
         for item in operation.ops:
             written = renderers.dispatch(item)(context, item)

@@ -16,6 +16,7 @@ from alembic.ddl.sqlite import SQLiteImpl
 from dataflow.models.columntypes import DECIMAL_COLLATION, ExactDecimal
 from dataflow.schema.compare import is_wider
 from dataflow.schema.plan import Change
+from dataflow.schema.rendering import literal_text
 
 __all__ = ["OwnPostgres", "OwnSqlite", "install"]
 
@@ -86,8 +87,10 @@ class OwnSqlite(Guarded, SQLiteImpl):
     def autogen_column_reflect(
         self, inspector: sa.Inspector, table: sa.Table, column_info: Any
     ) -> None:
-        """Read a column's collation too."""
+        """Read a column's collation too, and whether the table counts its keys."""
         super().autogen_column_reflect(inspector, table, column_info)
+        if self._counts(table.name):
+            table.dialect_options["sqlite"]["autoincrement"] = True
         collation = self._collations(table.name).get(column_info["name"])
         if collation is not None:
             ours = collation == DECIMAL_COLLATION
@@ -95,6 +98,10 @@ class OwnSqlite(Guarded, SQLiteImpl):
 
     def prep_table_for_batch(self, batch_impl: Any, table: sa.Table) -> None:
         """Note what must be there again when the table was built anew."""
+        for column in batch_impl.columns.values():
+            default = getattr(column.server_default, "arg", None)
+            if isinstance(default, sa.TextClause):
+                column.server_default = sa.DefaultClause(literal_text(default))
         for column in table.c:
             if column.name not in batch_impl.columns:
                 self.before_loss(Change("drop column", table.name, column.name))
@@ -104,12 +111,24 @@ class OwnSqlite(Guarded, SQLiteImpl):
                 self.changes_type(table.name, column.name, column.type, new.type)
             elif column.name in self._collations(table.name):
                 new.type = sa.TEXT(collation=self._collations(table.name)[column.name])
+        self._give_nothing(batch_impl, table)
         self._rebuilt = table
         self._after = tuple(self._unread(table))
         self._sequence = self._sequence_of(table.name)
         key = list(batch_impl.new_table.primary_key.columns)
         if self._counts(table.name) and len(key) == 1:
             batch_impl.new_table.dialect_options["sqlite"]["autoincrement"] = True
+
+    @staticmethod
+    def _give_nothing(batch_impl: Any, table: sa.Table) -> None:
+        """Give records NULL where a column is required and new: then there must be none."""
+        nothing = sa.case((next(iter(table.c)).is_(None), None))
+        sources = batch_impl.column_transfers
+        for name, column in batch_impl.columns.items():
+            if not column.nullable and column.server_default is None:
+                sources[name].setdefault("expr", nothing)
+        if not any("expr" in source for source in sources.values()):
+            next(iter(sources.values()))["expr"] = nothing
 
     def drop_table(self, table: sa.Table, **options: Any) -> None:
         """Drop a table; one that was built anew loses nothing."""

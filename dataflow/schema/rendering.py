@@ -6,6 +6,7 @@ import datetime as dt
 import decimal
 import enum
 import json
+import re
 import uuid
 from typing import Any, Literal
 
@@ -19,9 +20,10 @@ from dataflow.models.columntypes import (
     JsonValue,
 )
 
-__all__ = ["render_item", "render_value"]
+__all__ = ["literal_text", "render_item", "render_value"]
 
 _MODULES = (dt, decimal, uuid)
+_PARAMETER = re.compile(r"(?<![:\w\\]):(\w+)(?!:)")  # as SQLAlchemy sees them
 
 
 def render_item(kind: str, item: Any, context: Any) -> str | Literal[False]:
@@ -57,6 +59,9 @@ def _default(default: Any, context: Any) -> str | Literal[False]:
         return repr(default)
     if isinstance(default, sa.True_ | sa.False_):
         return f"sa.{str(default).lower()}()"
+    if isinstance(default, sa.TextClause):
+        plain = literal_text(default)
+        return False if plain is default else f"sa.text({plain.text!r})"
     if isinstance(default, CurrentInstant):
         context.imports.add("from dataflow.models import columntypes")
         return "columntypes.CurrentInstant()"
@@ -64,6 +69,16 @@ def _default(default: Any, context: Any) -> str | Literal[False]:
         value = render_value(default.value, default.type, context)
         return f"sa.literal({value}, {_type(default.type, context) or f'sa.{default.type!r}'})"
     return False
+
+
+def literal_text(clause: sa.TextClause) -> sa.TextClause:
+    """Return SQL that was read from a database without the parameters that it seems to have.
+
+    SQLAlchemy takes the `:y` of a default such as `'x :y'` for one.
+    """
+    if not clause._bindparams:  # noqa: SLF001 - told nowhere else
+        return clause
+    return sa.text(_PARAMETER.sub(r"\\:\1", clause.text))
 
 
 def render_value(value: Any, kind: Any, context: Any) -> str:

@@ -127,9 +127,11 @@ def _rebuild(connection: sa.Connection, spec: ModelSpec) -> Iterator[str]:
     old, new = preparer.format_table(table), preparer.quote(f"dataflow_new_{table.name}"[:63])
     create = str(sa.schema.CreateTable(table).compile(dialect=dialect)).strip()
     yield create.replace(f"CREATE TABLE {old}", f"CREATE TABLE {new}", 1)
-    targets, sources = zip(*_copied(connection, spec), strict=True)
+    # Without a column in common, records get a generated key, or are refused for theirs.
+    nothing = [(preparer.format_column(spec.fields[spec.key[0]].column), "NULL")]
+    targets, sources = zip(*(list(_copied(connection, spec)) or nothing), strict=True)
     yield f"INSERT INTO {new} ({', '.join(targets)}) SELECT {', '.join(sources)} FROM {old}"
-    if table.dialect_kwargs.get("sqlite_autoincrement"):
+    if "AUTOINCREMENT" in create and "AUTOINCREMENT" in _definition(connection, table.name):
         yield f"DELETE FROM sqlite_sequence WHERE name = {_text(_bare(new))}"
         yield (
             f"INSERT INTO sqlite_sequence (name, seq) SELECT {_text(_bare(new))}, seq "
@@ -159,6 +161,11 @@ def _copied(connection: sa.Connection, spec: ModelSpec) -> Iterator[tuple[str, s
             yield quote(name), source
         elif default is not None:
             yield quote(name), default
+
+
+def _definition(connection: sa.Connection, table: str) -> str:
+    sql = "SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ?"
+    return str(connection.exec_driver_sql(sql, (table,)).scalar())
 
 
 def _triggers(connection: sa.Connection, table: str) -> list[str]:
