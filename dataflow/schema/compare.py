@@ -17,11 +17,11 @@ __all__ = [
     "changes_of",
     "compare",
     "comparison_options",
+    "completed",
     "flat",
     "is_wider",
     "migration_context",
     "steps_of",
-    "with_keys",
     "with_own_implementation",
 ]
 
@@ -80,7 +80,7 @@ def compare(
     options = comparison_options(specs, dropped)
     context = migration_context(connection, options)
     found = alembic("autogenerate").produce_migrations(context, options["target_metadata"])
-    return with_keys(connection, specs, flat(found.upgrade_ops.ops))
+    return completed(connection, specs, flat(found.upgrade_ops.ops))
 
 
 def flat(operations: Iterable[Any]) -> Iterator[Any]:
@@ -92,17 +92,24 @@ def flat(operations: Iterable[Any]) -> Iterator[Any]:
             yield operation
 
 
-# ------------------------------------------------------------------ primary keys
+# --------------------------------------------------------- what Alembic leaves out
 
 
-def with_keys(
+def completed(
     connection: sa.Connection, specs: Sequence[ModelSpec], operations: Iterable[Any]
 ) -> Operations:
-    """Add the changes of primary keys, which Alembic does not compare.
+    """Add what Alembic does not compare: primary keys, and the defaults of new types.
 
-    Foreign keys hang on primary keys, so all operations are put in an order in which they
-    go first and come back last.
+    Foreign keys hang on primary keys, so all operations are then put in an order in which
+    they go first and come back last.
     """
+    operations = list(operations)
+    tables = {spec.table.name: spec.table for spec in specs}
+    for operation in operations:
+        if getattr(operation, "modify_type", None) is not None:
+            column = tables[operation.table_name].c[operation.column_name]
+            operation.existing_server_default = operation.existing_server_default or None
+            operation.modify_server_default = column.server_default
     inspector = sa.inspect(connection)
     present = inspector.get_table_names()
     changes = [
@@ -112,7 +119,7 @@ def with_keys(
         for change in _key_changes(spec.table, inspector.get_pk_constraint(spec.table.name))
     ]
     if not changes:
-        return list(operations)
+        return operations
     return sorted([*operations, *changes], key=_phase)
 
 
@@ -130,9 +137,10 @@ def _key_changes(table: sa.Table, found: Any) -> Iterator[Any]:
 
 
 _PHASES = (
-    "drop foreign key", "DropIndexOp", "DropConstraintOp", "AddColumnOp", "AlterColumnOp",
-    "CreatePrimaryKeyOp", "CreateUniqueConstraintOp", "CreateCheckConstraintOp", "CreateTableOp",
-    "CreateIndexOp", "CreateForeignKeyOp", "DropColumnOp", "DropTableOp",
+    "drop foreign key", "DropIndexOp", "DropTableOp", "DropConstraintOp", "AddColumnOp",
+    "AlterColumnOp", "CreatePrimaryKeyOp", "CreateUniqueConstraintOp",
+    "CreateCheckConstraintOp", "CreateTableOp", "CreateIndexOp", "CreateForeignKeyOp",
+    "DropColumnOp",
 )  # fmt: skip
 
 

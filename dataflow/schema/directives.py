@@ -16,18 +16,17 @@ import sqlalchemy as sa
 from alembic.autogenerate import renderers
 from alembic.operations import ops
 
-from dataflow.models.columntypes import BIGINT, Converted, EnumValue, JsonValue
+from dataflow.models.columntypes import Converted, EnumValue, JsonValue
 from dataflow.models.fields import MISSING
 from dataflow.models.naming import NAMING
 from dataflow.models.spec import FieldSpec, ModelSpec
-from dataflow.schema.compare import changes_of, flat, steps_of, with_keys
+from dataflow.schema.compare import changes_of, completed, flat, steps_of
 from dataflow.schema.migrate import check_losses, possible_renames
 from dataflow.schema.plan import MigrationPlan
-from dataflow.schema.rendering import render_item, render_value
+from dataflow.schema.rendering import render_type, render_value
 
 __all__ = ["directives"]
 
-Operation = Any
 Fields = Mapping[tuple[str, str], FieldSpec]
 _GROUPED = (
     ops.AddColumnOp, ops.AlterColumnOp, ops.DropColumnOp, ops.AddConstraintOp,
@@ -77,7 +76,7 @@ def directives(
         if not context.opts["revision_context"].command_args["autogenerate"]:
             return
         found = flat(scripts[0].upgrade_ops.ops)
-        operations = with_keys(context.connection, specs, found)
+        operations = completed(context.connection, specs, found)
         changes = tuple(map(changes_of, operations))
         plan = MigrationPlan(changes, (), possible_renames(operations))
         check_losses(plan, allow_drop=allow_drop)
@@ -110,7 +109,7 @@ def _renamings(renames: Mapping[str, str]) -> tuple[list[RenameOp], list[RenameO
 # ---------------------------------------------------------- tables with records
 
 
-def _forwards(operation: Operation, fields: Fields) -> Iterator[Operation]:
+def _forwards(operation: Any, fields: Fields) -> Iterator[Any]:
     """Yield an operation with what old records need for it: their field's default."""
     if isinstance(operation, ops.AddColumnOp):
         field = fields[operation.table_name, operation.column.name]
@@ -119,7 +118,6 @@ def _forwards(operation: Operation, fields: Fields) -> Iterator[Operation]:
             operation.column.server_default = _default_clause(field)
     elif isinstance(operation, ops.AlterColumnOp):
         field = fields[operation.table_name, operation.column_name]
-        _take_default(operation, field.column.server_default, operation.existing_server_default)
         for step in steps_of(operation):
             if step.modify_nullable is False and field.has_default:
                 yield _fill(step, field.column.type, _default_of(field))
@@ -128,13 +126,7 @@ def _forwards(operation: Operation, fields: Fields) -> Iterator[Operation]:
     yield operation
 
 
-def _take_default(operation: ops.AlterColumnOp, default: Any, former: Any) -> None:
-    """Let a column of another type have its own default, not the old one's."""
-    if operation.modify_type is not None and (default is not None or former):
-        operation.modify_server_default = default or None
-
-
-def _backwards(operation: Operation, fields: Fields) -> Iterator[Operation]:
+def _backwards(operation: Any, fields: Fields) -> Iterator[Any]:
     """Yield an operation with what records need that never had the former column.
 
     Its own values are gone; where it has no default they are empty ones.
@@ -143,8 +135,6 @@ def _backwards(operation: Operation, fields: Fields) -> Iterator[Operation]:
         yield from _added_again(operation)
     elif isinstance(operation, ops.AlterColumnOp):
         field = fields[operation.table_name, operation.column_name]
-        former = operation.existing_server_default or None
-        _take_default(operation, former, field.column.server_default is not None)
         for step in steps_of(operation):
             if step.modify_nullable is False:
                 kind = operation.modify_type or field.column.type
@@ -157,7 +147,7 @@ def _backwards(operation: Operation, fields: Fields) -> Iterator[Operation]:
         yield operation
 
 
-def _added_again(operation: ops.AddColumnOp) -> Iterator[Operation]:
+def _added_again(operation: ops.AddColumnOp) -> Iterator[Any]:
     column = operation.column = operation.column._copy()  # noqa: SLF001 - likewise
     if column.nullable or column.server_default is not None:
         yield operation
@@ -209,7 +199,7 @@ def _empty(kind: Any) -> Any:
 # ------------------------------------------------------------------- as written
 
 
-def _grouped(operations: Iterable[Operation]) -> Iterator[Operation]:
+def _grouped(operations: Iterable[Any]) -> Iterator[Any]:
     """Put neighbours that change one table together: SQLite builds it anew once."""
     for name, group in groupby(operations, _table_changed):
         if name is None:
@@ -218,10 +208,11 @@ def _grouped(operations: Iterable[Operation]) -> Iterator[Operation]:
             yield TableChanges(name, list(group))
 
 
-def _table_changed(operation: Operation) -> str | None:
+def _table_changed(operation: Any) -> str | None:
     if not isinstance(operation, _GROUPED):
         return None
-    return str(getattr(operation, "table_name", None) or operation.source_table)
+    linked = isinstance(operation, ops.CreateForeignKeyOp)
+    return str(getattr(operation, "source_table" if linked else "table_name"))
 
 
 @renderers.dispatch_for(TableChanges)
@@ -252,9 +243,7 @@ def _write_key(context: Any, operation: ops.CreatePrimaryKeyOp) -> str:
 
 @renderers.dispatch_for(FillOp)
 def _write_fill(context: Any, operation: FillOp) -> str:
-    kind = render_item("type", operation.kind, context)
-    if kind is False:
-        kind = "sa.BigInteger()" if operation.kind is BIGINT else f"sa.{operation.kind!r}"
+    kind = render_type(operation.kind, context)
     value = render_value(operation.value, operation.kind, context)
     name = str(operation.column)
     return (

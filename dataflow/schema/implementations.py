@@ -48,7 +48,7 @@ class Guarded:
 class OwnPostgres(Guarded, PostgresqlImpl):
     """PostgreSQL: values are converted to a type of another family, and so are defaults."""
 
-    def alter_column(self, table_name: str, column_name: str, **options: Any) -> None:  # type: ignore[override]  # keywords as they come
+    def alter_column(self, table_name: str, column_name: str, **options: Any) -> None:
         """Change a column; the old default goes before a type of another family comes."""
         old, new = options.get("existing_type"), options.get("type_")
         self.changes_type(table_name, column_name, old, new)
@@ -81,7 +81,7 @@ class OwnSqlite(Guarded, SQLiteImpl):
     _sequence: int | None = None
     _after: tuple[str, ...] = ()
 
-    def cast_for_batch_migrate(self, *arguments: Any) -> None:
+    def cast_for_batch_migrate(self, existing: Any, existing_transfer: Any, new_type: Any) -> None:
         """Cast nothing: the new column's affinity converts what it can, and loses nothing."""
 
     def autogen_column_reflect(
@@ -133,7 +133,10 @@ class OwnSqlite(Guarded, SQLiteImpl):
     def drop_table(self, table: sa.Table, **options: Any) -> None:
         """Drop a table; one that was built anew loses nothing."""
         ours = self._rebuilt is table or table.name.startswith("_alembic_tmp_")
-        (super(Guarded, self) if ours else super()).drop_table(table, **options)
+        if ours:
+            SQLiteImpl.drop_table(self, table, **options)
+        else:
+            super().drop_table(table, **options)
 
     def rename_table(self, old_table_name: str, new_table_name: str, schema: Any = None) -> None:
         """Rename a table; one that was built anew gets back what was noted."""

@@ -25,6 +25,7 @@ __all__ = [
     "check_references",
     "plan_migration",
     "possible_renames",
+    "renames_left",
 ]
 
 
@@ -67,7 +68,7 @@ async def apply_migration(
             connection.exec_driver_sql(statement)
         plan = _plan(connection, database, specs, renames, drop_tables)
         check_losses(plan, allow_drop=allow_drop)
-        done = len(rename_statements(renames, connection.dialect)) if renames else 0
+        done = sum(change.kind.startswith("rename") for change in plan.changes)
         for statement in plan.statements[done:]:
             connection.exec_driver_sql(statement)
         check_references(connection, database)
@@ -95,6 +96,7 @@ def _plan(
     renames: Mapping[str, str],
     drop_tables: Sequence[str],
 ) -> MigrationPlan:
+    renames = renames_left(connection, renames)
     check_names(connection, renames, drop_tables)
     first = rename_statements(renames, connection.dialect)
     for statement in first:
@@ -114,6 +116,25 @@ def _renamed(pair: tuple[str, str]) -> Change:
     if dot:
         return Change("rename column", table, column, f"-> {new.rpartition('.')[2]}")
     return Change("rename table", old, None, f"-> {new}")
+
+
+def renames_left(connection: sa.Connection, renames: Mapping[str, str]) -> dict[str, str]:
+    """Return the renames that nobody has made yet, such as another process just now."""
+    if not renames:
+        return {}
+    inspector = sa.inspect(connection)
+    tables = inspector.get_table_names()
+    names = {f"{t}.{c['name']}" for t in tables for c in inspector.get_columns(t)} | set(tables)
+    moved = {old: new for old, new in renames.items() if "." not in old}
+
+    def made(old: str, new: str) -> bool:
+        table, dot, column = old.rpartition(".")
+        now = moved.get(table, table)
+        places = {f"{place}{dot}{column}" for place in (table, now)} if dot else {old}
+        wanted = f"{now}.{new.rpartition('.')[2]}" if dot else new
+        return wanted in names and not places & names
+
+    return {old: new for old, new in renames.items() if not made(old, new)}
 
 
 def check_names(

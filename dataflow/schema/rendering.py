@@ -1,4 +1,7 @@
-"""How types, defaults and values are written in a revision file: portable and importable."""
+"""How types, defaults and values are written in a revision file: portable and importable.
+
+Loads Alembic; import this module at use only.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import uuid
 from typing import Any, Literal
 
 import sqlalchemy as sa
+from alembic.autogenerate.render import _repr_type
 
 from dataflow.models.columntypes import (
     Converted,
@@ -20,7 +24,7 @@ from dataflow.models.columntypes import (
     JsonValue,
 )
 
-__all__ = ["literal_text", "render_item", "render_value"]
+__all__ = ["literal_text", "render_item", "render_type", "render_value"]
 
 _MODULES = (dt, decimal, uuid)
 _PARAMETER = re.compile(r"(?<![:\w\\]):(\w+)(?!:)")  # as SQLAlchemy sees them
@@ -67,8 +71,13 @@ def _default(default: Any, context: Any) -> str | Literal[False]:
         return "columntypes.CurrentInstant()"
     if isinstance(default, sa.BindParameter):
         value = render_value(default.value, default.type, context)
-        return f"sa.literal({value}, {_type(default.type, context) or f'sa.{default.type!r}'})"
+        return f"sa.literal({value}, {render_type(default.type, context)})"
     return False
+
+
+def render_type(kind: Any, context: Any) -> str:
+    """Write a type as Alembic and `render_item` do."""
+    return str(_repr_type(kind, context))
 
 
 def literal_text(clause: sa.TextClause) -> sa.TextClause:

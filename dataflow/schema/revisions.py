@@ -9,7 +9,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -34,7 +34,7 @@ from dataflow.schema.files import (
     known_revision,
     shown,
 )
-from dataflow.schema.migrate import check_names, check_references
+from dataflow.schema.migrate import check_names, check_references, renames_left
 from dataflow.schema.plan import Change, Revision
 from dataflow.schema.rendering import render_item
 from dataflow.schema.statements import rename_statements
@@ -50,7 +50,7 @@ _alembic = threading.Lock()
 @asynccontextmanager
 async def _alone() -> AsyncIterator[None]:
     """Keep others of this process out: `alembic.op` is one name for all threads."""
-    while not _alembic.acquire(blocking=False):
+    while not _alembic.acquire(blocking=False):  # noqa: ASYNC110 - loops of several threads share it
         await asyncio.sleep(_AGAIN_S)
     try:
         yield
@@ -125,6 +125,7 @@ class Revisions:
     def _generate(self, connection: sa.Connection, draft: Draft, message: str) -> Revision:
         directory = self._directory_for(_heads(connection), draft.message)
         self._require_latest(connection, directory)
+        draft = replace(draft, renames=renames_left(connection, draft.renames))
         check_names(connection, draft.renames, draft.drop_tables)
         for statement in rename_statements(draft.renames, connection.dialect):
             connection.exec_driver_sql(statement)

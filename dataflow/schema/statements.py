@@ -49,7 +49,7 @@ def altering_statements(
         added = _added_field(operation, by_table)
         if added is not None:
             spec, name = added
-            found.append(add_column(spec, spec.fields[name], dialect)[0])
+            found.append(add_column(spec, spec.fields[name], dialect, linked=False)[0])
             continue
         for step in steps_of(operation):
             found += _filled(step, by_table, dialect)

@@ -88,7 +88,6 @@ RENAMES = {"users.name": "users.full_name"}
 def test_files_make_the_schema_change_it_and_undo_it(open_db: Any):
     one = first(open_db())
     made = one.migrations.revision("Initial schema")
-    print(made.path.read_text())
     assert one.migrations.current() is None
     assert [r.id for r in one.migrations.upgrade()] == [made.id]
     assert one.migrations.current() == made.id
@@ -100,8 +99,7 @@ def test_files_make_the_schema_change_it_and_undo_it(open_db: Any):
     one.delete("User", 5)
 
     two = second(open_db())
-    changed = two.migrations.revision("Full names", renames=RENAMES)
-    print(changed.path.read_text())
+    two.migrations.revision("Full names", renames=RENAMES)
     two.migrations.upgrade()
     two.migrations.check()
     users = two.query("User").sort("id").all()
