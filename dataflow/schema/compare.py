@@ -133,7 +133,8 @@ def _key_changes(table: sa.Table, found: Any) -> Iterator[Any]:
     if existing:
         former = ops.CreatePrimaryKeyOp(name, table.name, existing)
         yield ops.DropConstraintOp(name, table.name, type_="primary", _reverse=former)
-    yield ops.CreatePrimaryKeyOp(table.primary_key.name, table.name, wanted)
+    own = table.primary_key.name
+    yield ops.CreatePrimaryKeyOp(own if isinstance(own, str) else name, table.name, wanted)
 
 
 _PHASES = (
