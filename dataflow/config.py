@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -23,6 +24,10 @@ def _upper(value: Any) -> Any:
 
 def _named(name: str) -> AliasChoices:
     return AliasChoices(f"DATAFLOW_{name}", f"DATABASE_{name}")
+
+
+def _path(value: Any) -> Any:
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 class DataFlowConfig(BaseSettings):
@@ -87,6 +92,9 @@ class DataFlowConfig(BaseSettings):
 
     existing_schema_mode: bool = False
     """Check the models against the database and never write schema."""
+
+    migrations_path: Annotated[str, BeforeValidator(_path)] = "migrations"
+    """Folder of the revision files; relative to the working directory."""
 
     echo: bool = Field(default=False, validation_alias=_named("ECHO"))
     """Log every statement to the logger `dataflow.sql`, without its values."""

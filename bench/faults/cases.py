@@ -16,6 +16,7 @@ from bench.faults import (
     inputs,
     load,
     loops,
+    migrations,
     nested,
     patterns,
     queries,
@@ -35,6 +36,7 @@ CASES: tuple[Case, ...] = (
     *injection.CASES,
     *depth.CASES,
     *patterns.CASES,
+    *migrations.CASES,
 )
 
 

@@ -12,7 +12,8 @@ DataFlowError
 │   ├── IdentifierError            DF113   OptionError                DF114
 │   ├── LoopError                  DF115   DuplicateNodeError         DF116
 │   ├── CursorError                DF117   DataLossError              DF118
-│   └── TenantRequiredError        DF119   UnscopedStatementError     DF120
+│   ├── TenantRequiredError        DF119   UnscopedStatementError     DF120
+│   └── MigrationError             DF121
 ├── DatabaseError              handle the data
 │   ├── RecordValidationError      DF201   UniqueViolationError       DF202
 │   ├── ForeignKeyViolationError   DF203   NotNullViolationError      DF204
@@ -71,6 +72,7 @@ from dataflow.errors.definition import (
     FilterError,
     IdentifierError,
     LoopError,
+    MigrationError,
     MissingExtraError,
     OptionError,
     ParameterError,
@@ -122,6 +124,7 @@ __all__ = [
     "ForeignKeyViolationError",
     "IdentifierError",
     "LoopError",
+    "MigrationError",
     "MissingExtraError",
     "MultipleRecordsError",
     "NodeOutputError",

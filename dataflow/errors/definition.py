@@ -15,6 +15,7 @@ __all__ = [
     "FilterError",
     "IdentifierError",
     "LoopError",
+    "MigrationError",
     "MissingExtraError",
     "OptionError",
     "ParameterError",
@@ -221,6 +222,13 @@ class DataLossError(DefinitionError):
         renames = self._facts.get("renames")
         rename = f"if it was renamed, say renames={renames!r}; " if renames else ""
         return f"{rename}allow_drop=True if the loss is meant"
+
+
+class MigrationError(DefinitionError):
+    """Revision files do not fit each other, the database, or Python."""
+
+    code = "DF121"
+    text = "{problem}"
 
 
 class CursorError(DefinitionError):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,7 +12,18 @@ import sqlalchemy as sa
 from dataflow.models.spec import ModelSpec
 from dataflow.schema.plan import Change
 
-__all__ = ["alembic", "changes_of", "compare"]
+__all__ = [
+    "alembic",
+    "changes_of",
+    "compare",
+    "comparison_options",
+    "completed",
+    "flat",
+    "is_wider",
+    "migration_context",
+    "steps_of",
+    "with_own_implementation",
+]
 
 Operations = list[Any]
 
@@ -21,15 +33,41 @@ def alembic(part: str) -> Any:
     return importlib.import_module(f"alembic.{part}")
 
 
-def _options(tables: Sequence[sa.Table], dropped: Sequence[str]) -> dict[str, Any]:
-    """Return Alembic's options for a comparison that sees these tables alone."""
-    known = {table.name for table in tables} | set(dropped)
+def comparison_options(specs: Sequence[ModelSpec], dropped: Sequence[str] = ()) -> dict[str, Any]:
+    """Return Alembic's options for a comparison that sees the models' tables alone.
+
+    Tables without a model are invisible, in the database and in the metadata, except those
+    that are named in `dropped`.
+    """
+    known = {spec.table.name for spec in specs} | set(dropped)
 
     def include_name(name: str | None, kind: str, parents: Any) -> bool:
         del parents
         return kind != "table" or name in known
 
-    return {"compare_type": True, "compare_server_default": False, "include_name": include_name}
+    def include_object(item: Any, name: str | None, kind: str, *rest: Any) -> bool:
+        del item, rest
+        return kind != "table" or name in known
+
+    return {
+        "target_metadata": list(dict.fromkeys(spec.table.metadata for spec in specs)),
+        "compare_type": True,
+        "compare_server_default": False,
+        "include_name": include_name,
+        "include_object": include_object,
+    }
+
+
+def migration_context(connection: sa.Connection, options: Mapping[str, Any]) -> Any:
+    """Return Alembic's context for a connection, with our implementation of its operations."""
+    context = alembic("runtime.migration").MigrationContext.configure(connection, opts=options)
+    return with_own_implementation(context)
+
+
+def with_own_implementation(context: Any) -> Any:
+    """Let a context of Alembic keep what its own implementations would lose."""
+    importlib.import_module("dataflow.schema.implementations").install(context)
+    return context
 
 
 def compare(
@@ -39,20 +77,98 @@ def compare(
 
     Tables without a model are left alone, except those that are named in `dropped`.
     """
-    tables = [spec.table for spec in specs]
-    target = list(dict.fromkeys(table.metadata for table in tables))
-    options = {**_options(tables, dropped), "target_metadata": target}
-    migration = alembic("runtime.migration").MigrationContext.configure(connection, opts=options)
-    found = alembic("autogenerate").produce_migrations(migration, target)
-    return list(_flat(found.upgrade_ops.ops))
+    options = comparison_options(specs, dropped)
+    context = migration_context(connection, options)
+    found = alembic("autogenerate").produce_migrations(context, options["target_metadata"])
+    return completed(connection, specs, flat(found.upgrade_ops.ops))
 
 
-def _flat(operations: Sequence[Any]) -> Iterator[Any]:
+def flat(operations: Iterable[Any]) -> Iterator[Any]:
+    """Yield operations one by one, without the groups in which Alembic puts them."""
     for operation in operations:
         if hasattr(operation, "ops"):
-            yield from _flat(operation.ops)
+            yield from flat(operation.ops)
         else:
             yield operation
+
+
+# --------------------------------------------------------- what Alembic leaves out
+
+
+def completed(
+    connection: sa.Connection, specs: Sequence[ModelSpec], operations: Iterable[Any]
+) -> Operations:
+    """Add what Alembic does not compare: primary keys, and the defaults of new types.
+
+    Foreign keys hang on primary keys, so all operations are then put in an order in which
+    they go first and come back last.
+    """
+    operations = list(operations)
+    tables = {spec.table.name: spec.table for spec in specs}
+    for operation in operations:
+        if getattr(operation, "modify_type", None) is not None:
+            column = tables[operation.table_name].c[operation.column_name]
+            operation.existing_server_default = operation.existing_server_default or None
+            operation.modify_server_default = column.server_default
+    inspector = sa.inspect(connection)
+    present = inspector.get_table_names()
+    changes = [
+        change
+        for spec in specs
+        if spec.table.name in present
+        for change in _key_changes(spec.table, inspector.get_pk_constraint(spec.table.name))
+    ]
+    if not changes:
+        return operations
+    return sorted([*operations, *changes], key=_phase)
+
+
+def _key_changes(table: sa.Table, found: Any) -> Iterator[Any]:
+    ops = alembic("operations.ops")
+    wanted = [column.name for column in table.primary_key.columns]
+    existing = found["constrained_columns"]
+    if set(wanted) == set(existing):
+        return
+    name = found["name"] or f"pk_{table.name}"
+    if existing:
+        former = ops.CreatePrimaryKeyOp(name, table.name, existing)
+        yield ops.DropConstraintOp(name, table.name, type_="primary", _reverse=former)
+    own = table.primary_key.name
+    yield ops.CreatePrimaryKeyOp(own if isinstance(own, str) else name, table.name, wanted)
+
+
+_PHASES = (
+    "drop foreign key", "DropIndexOp", "DropTableOp", "DropConstraintOp", "AddColumnOp",
+    "AlterColumnOp", "CreatePrimaryKeyOp", "CreateUniqueConstraintOp",
+    "CreateCheckConstraintOp", "CreateTableOp", "CreateIndexOp", "CreateForeignKeyOp",
+    "DropColumnOp",
+)  # fmt: skip
+
+
+def _phase(operation: Any) -> int:
+    if getattr(operation, "constraint_type", None) == "foreignkey" and hasattr(
+        operation, "_reverse"
+    ):
+        return 0
+    return _PHASES.index(type(operation).__name__)
+
+
+def steps_of(operation: Any) -> list[Any]:
+    """Return a change of a column in steps between which its records can be given a value.
+
+    The type comes first, so that the value is one of the new type.
+    """
+    both = getattr(operation, "modify_nullable", None) is False and operation.modify_type
+    if both is None or both is False:
+        return [operation]
+    retyped, required = copy(operation), copy(operation)
+    retyped.modify_nullable = None
+    required.existing_type, required.modify_type = operation.modify_type, None
+    required.modify_server_default = required.existing_server_default = False
+    return [retyped, required]
+
+
+# ---------------------------------------------------------------------- changes
 
 
 def changes_of(operation: Any) -> Change:
@@ -84,7 +200,7 @@ def _alter_column(operation: Any) -> Change:
     if operation.modify_type is not None:
         old, new = operation.existing_type, operation.modify_type
         details.append(f"{old!r} -> {new!r}")
-        loses = not _is_wider(old, new)
+        loses = not is_wider(old, new)
     if operation.modify_nullable is not None:
         details.append("may be null" if operation.modify_nullable else "required")
     detail = ", ".join(details) or "comment or default"
@@ -93,7 +209,7 @@ def _alter_column(operation: Any) -> Change:
     )
 
 
-def _is_wider(old: Any, new: Any) -> bool:
+def is_wider(old: Any, new: Any) -> bool:
     """Whether every value of one type has its place in the other."""
     plain = new.impl if isinstance(new, sa.types.TypeDecorator) else new
     if isinstance(plain, sa.String) and isinstance(old, sa.String):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import sqlalchemy as sa
 
@@ -23,9 +24,10 @@ async def ensure_schema(database: Database, specs: Sequence[ModelSpec]) -> None:
     schema lock, looks again, and makes all changes or none.
 
     Raises:
-        SchemaDriftError: If a required column without a default would have to be added.
+        SchemaDriftError: If a required column without a default would have to be added,
+            or if revision files change this schema.
     """
-    missing = await run_schema_work(database, lambda c: find_difference(c, specs), write=False)
+    missing = await run_schema_work(database, lambda c: _missing(c, database, specs), write=False)
     if not missing:
         return
     if database.current() is not None and database.driver.serial_writes:
@@ -34,6 +36,26 @@ async def ensure_schema(database: Database, specs: Sequence[ModelSpec]) -> None:
             advise="declare all models before the transaction begins",
         )
     await run_schema_work(database, lambda c: _create(c, database, specs), write=True)
+
+
+def _missing(
+    connection: sa.Connection, database: Database, specs: Sequence[ModelSpec]
+) -> Difference:
+    missing = find_difference(connection, specs)
+    if missing and _has_revisions(connection, database):
+        raise SchemaDriftError(
+            problem=f"{missing.describe()}.",
+            advise="revision files change this schema: run db.migrations.upgrade(), after "
+            "db.migrations.revision(message) for what is new in the models",
+        )
+    return missing
+
+
+def _has_revisions(connection: sa.Connection, database: Database) -> bool:
+    """Whether the database, or the program, is one that revision files change."""
+    if any(Path(database.config.migrations_path, "versions").glob("*.py")):
+        return True
+    return sa.inspect(connection).has_table("alembic_version")
 
 
 async def check_schema(database: Database, specs: Sequence[ModelSpec]) -> None:
@@ -101,10 +123,30 @@ def _refuse_impossible(missing: Difference) -> None:
                 f"field {name!r} of {spec.name!r} is required and has no default.",
                 advise=f"give {spec.name}.{name} a default, or allow None",
             )
+        if any(len(link.columns) > 1 for link in _links(field)):
+            raise SchemaDriftError(
+                problem=f"column {spec.table.fullname}.{field.column.name} is missing, and "
+                "is one of several that make a foreign key together.",
+                advise="run db.migrations.apply()",
+            )
 
 
-def add_column(spec: ModelSpec, field: FieldSpec, dialect: sa.Dialect) -> list[str]:
-    """Return the statements that add a column; existing records get the default."""
+def _links(field: FieldSpec) -> list[sa.ForeignKeyConstraint]:
+    keys = field.column.foreign_keys
+    return [key.constraint for key in keys if key.constraint is not None]
+
+
+def add_column(
+    spec: ModelSpec, field: FieldSpec, dialect: sa.Dialect, *, linked: bool = True
+) -> list[str]:
+    """Return the statements that add a column; existing records get the default.
+
+    Args:
+        spec: The model.
+        field: The field of the column.
+        dialect: Whose SQL.
+        linked: Whether its foreign key comes with it.
+    """
     preparer = dialect.identifier_preparer
     table, column = preparer.format_table(spec.table), preparer.format_column(field.column)
     parts = [f"ALTER TABLE {table} ADD COLUMN {column}", field.column.type.compile(dialect)]
@@ -113,10 +155,10 @@ def add_column(spec: ModelSpec, field: FieldSpec, dialect: sa.Dialect) -> list[s
         parts.append(f"DEFAULT {default}")
     if not field.nullable:
         parts.append("NOT NULL")
-    for key in field.column.foreign_keys:
-        target = key.column
+    for link in _links(field) if linked else ():
+        target, name = link.elements[0].column, preparer.format_constraint(link)
         reference = f"{preparer.format_table(target.table)} ({preparer.format_column(target)})"
-        parts.append(f"REFERENCES {reference}")
+        parts.append(f"CONSTRAINT {name} REFERENCES {reference}")
     statements = [" ".join(parts)]
     statements += [
         str(sa.schema.CreateIndex(index).compile(dialect=dialect))

@@ -18,7 +18,15 @@ from dataflow.schema.statements import (
 )
 from dataflow.schema.work import run_schema_work
 
-__all__ = ["apply_migration", "check_losses", "plan_migration"]
+__all__ = [
+    "apply_migration",
+    "check_losses",
+    "check_names",
+    "check_references",
+    "plan_migration",
+    "possible_renames",
+    "renames_left",
+]
 
 
 async def plan_migration(
@@ -60,10 +68,10 @@ async def apply_migration(
             connection.exec_driver_sql(statement)
         plan = _plan(connection, database, specs, renames, drop_tables)
         check_losses(plan, allow_drop=allow_drop)
-        done = len(rename_statements(renames, connection.dialect)) if renames else 0
+        done = sum(change.kind.startswith("rename") for change in plan.changes)
         for statement in plan.statements[done:]:
             connection.exec_driver_sql(statement)
-        _check_references(connection, database)
+        check_references(connection, database)
         return plan
 
     prelude = database.driver.before_rebuild
@@ -88,7 +96,8 @@ def _plan(
     renames: Mapping[str, str],
     drop_tables: Sequence[str],
 ) -> MigrationPlan:
-    _check_names(connection, renames, drop_tables)
+    renames = renames_left(connection, renames)
+    check_names(connection, renames, drop_tables)
     first = rename_statements(renames, connection.dialect)
     for statement in first:
         connection.exec_driver_sql(statement)
@@ -98,7 +107,7 @@ def _plan(
         statements = rebuilding_statements(connection, operations, specs)
     else:
         statements = altering_statements(operations, specs, connection.dialect)
-    return MigrationPlan(tuple(changes), (*first, *statements), _possible_renames(operations))
+    return MigrationPlan(tuple(changes), (*first, *statements), possible_renames(operations))
 
 
 def _renamed(pair: tuple[str, str]) -> Change:
@@ -109,9 +118,34 @@ def _renamed(pair: tuple[str, str]) -> Change:
     return Change("rename table", old, None, f"-> {new}")
 
 
-def _check_names(
+def renames_left(connection: sa.Connection, renames: Mapping[str, str]) -> dict[str, str]:
+    """Return the renames that nobody has made yet, such as another process just now."""
+    if not renames:
+        return {}
+    inspector = sa.inspect(connection)
+    tables = inspector.get_table_names()
+    names = {f"{t}.{c['name']}" for t in tables for c in inspector.get_columns(t)} | set(tables)
+    moved = {old: new for old, new in renames.items() if "." not in old}
+
+    def made(old: str, new: str) -> bool:
+        table, dot, column = old.rpartition(".")
+        now = moved.get(table, table)
+        places = {f"{place}{dot}{column}" for place in (table, now)} if dot else {old}
+        wanted = f"{now}.{new.rpartition('.')[2]}" if dot else new
+        return wanted in names and not places & names
+
+    return {old: new for old, new in renames.items() if not made(old, new)}
+
+
+def check_names(
     connection: sa.Connection, renames: Mapping[str, str], drop_tables: Sequence[str]
 ) -> None:
+    """Check that what is renamed or dropped exists.
+
+    Raises:
+        ParameterError: For a rename between a table and a column.
+        SchemaDriftError: Naming the nearest name that the database has.
+    """
     inspector = sa.inspect(connection)
     tables = inspector.get_table_names()
     for old, new in renames.items():
@@ -134,7 +168,7 @@ def _check_names(
             raise SchemaDriftError(problem=problem, advise=did_you_mean(name, tables))
 
 
-def _possible_renames(operations: Sequence[object]) -> dict[str, str]:
+def possible_renames(operations: Sequence[object]) -> dict[str, str]:
     """Pair what is dropped with what is added to the same table, where there is one of each."""
     changes = [changes_of(operation) for operation in operations]
     found = {}
@@ -146,7 +180,7 @@ def _possible_renames(operations: Sequence[object]) -> dict[str, str]:
     return found
 
 
-def _check_references(connection: sa.Connection, database: Database) -> None:
+def check_references(connection: sa.Connection, database: Database) -> None:
     """Look for foreign keys that a rebuilt table broke."""
     if not database.driver.before_rebuild:
         return

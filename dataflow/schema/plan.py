@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
-__all__ = ["Change", "ChangeKind", "MigrationPlan"]
+__all__ = ["Change", "ChangeKind", "MigrationPlan", "Revision"]
 
 ChangeKind = Literal[
     "rename table", "rename column", "create table", "drop table", "add column",
@@ -66,3 +67,28 @@ class MigrationPlan:
         lines = [str(change) for change in self.changes] or ["nothing to do"]
         lines += [f"renamed? {old} -> {new}" for old, new in self.possible_renames.items()]
         return "\n".join(lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A revision file.
+
+    Attributes:
+        message: What it is about, in one line.
+        parents: The revisions that go before it; none for the first.
+        is_head: Whether no other revision comes after it.
+        is_current: Whether the database is at it.
+    """
+
+    id: str
+    message: str
+    parents: tuple[str, ...]
+    path: Path
+    is_head: bool = False
+    is_current: bool = False
+
+    def __str__(self) -> str:
+        """Return the revision as a line, such as `1975ea83b712 (head, current): Add notes`."""
+        marks = [m for m, on in (("head", self.is_head), ("current", self.is_current)) if on]
+        place = f" ({', '.join(marks)})" if marks else ""
+        return f"{self.id}{place}: {self.message}"

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from dataflow.models.spec import ModelSpec
-from dataflow.schema.compare import alembic
+from dataflow.schema.compare import alembic, steps_of, with_own_implementation
 from dataflow.schema.create import add_column, default_literal
 
 __all__ = ["altering_statements", "rebuilding_statements", "rename_statements"]
@@ -40,17 +40,20 @@ def altering_statements(
     found: list[str] = []
     options = {"as_sql": True}
     context = alembic("runtime.migration").MigrationContext.configure(dialect=dialect, opts=options)
-    context.impl.static_output = lambda text: found.append(text.strip().rstrip(";"))
+    with_own_implementation(context).impl.static_output = lambda text: found.append(
+        text.strip().rstrip(";")
+    )
     invoke = alembic("operations").Operations(context).invoke
     by_table = {spec.table.name: spec for spec in specs}
     for operation in operations:
         added = _added_field(operation, by_table)
         if added is not None:
             spec, name = added
-            found.append(add_column(spec, spec.fields[name], dialect)[0])
+            found.append(add_column(spec, spec.fields[name], dialect, linked=False)[0])
             continue
-        found += _filled(operation, by_table, dialect)
-        invoke(operation)
+        for step in steps_of(operation):
+            found += _filled(step, by_table, dialect)
+            invoke(step)
     return [text for text in found if text]
 
 
@@ -124,9 +127,11 @@ def _rebuild(connection: sa.Connection, spec: ModelSpec) -> Iterator[str]:
     old, new = preparer.format_table(table), preparer.quote(f"dataflow_new_{table.name}"[:63])
     create = str(sa.schema.CreateTable(table).compile(dialect=dialect)).strip()
     yield create.replace(f"CREATE TABLE {old}", f"CREATE TABLE {new}", 1)
-    targets, sources = zip(*_copied(connection, spec), strict=True)
+    # Without a column in common, records get a generated key, or are refused for theirs.
+    nothing = [(preparer.format_column(spec.fields[spec.key[0]].column), "NULL")]
+    targets, sources = zip(*(list(_copied(connection, spec)) or nothing), strict=True)
     yield f"INSERT INTO {new} ({', '.join(targets)}) SELECT {', '.join(sources)} FROM {old}"
-    if table.dialect_kwargs.get("sqlite_autoincrement"):
+    if "AUTOINCREMENT" in create and "AUTOINCREMENT" in _definition(connection, table.name):
         yield f"DELETE FROM sqlite_sequence WHERE name = {_text(_bare(new))}"
         yield (
             f"INSERT INTO sqlite_sequence (name, seq) SELECT {_text(_bare(new))}, seq "
@@ -156,6 +161,11 @@ def _copied(connection: sa.Connection, spec: ModelSpec) -> Iterator[tuple[str, s
             yield quote(name), source
         elif default is not None:
             yield quote(name), default
+
+
+def _definition(connection: sa.Connection, table: str) -> str:
+    sql = "SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ?"
+    return str(connection.exec_driver_sql(sql, (table,)).scalar())
 
 
 def _triggers(connection: sa.Connection, table: str) -> list[str]:
