@@ -180,8 +180,8 @@ class Operations(Generic[T]):
         counted = sa.func.count()
         statement = self.select(where).with_only_columns(column, counted)
         statement = statement.group_by(column).order_by(counted.desc(), column)
-        rows = self.session.execute(statement, where.parameters)
-        return {row[0]: row[1] for row in rows}
+        rows: Any = self.session.execute(statement, where.parameters)
+        return {value: number for value, number in rows}  # noqa: C416 - dict() of rows is untyped
 
     def exists(self, filters: Filters = None) -> bool:
         """Return whether a record matches."""
