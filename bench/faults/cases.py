@@ -8,7 +8,9 @@ import subprocess
 import sys
 
 from bench.faults import (
+    altered,
     cancel,
+    conflicts,
     contention,
     cursors,
     depth,
@@ -16,6 +18,7 @@ from bench.faults import (
     inputs,
     load,
     loops,
+    lost,
     nested,
     patterns,
     queries,
@@ -28,6 +31,9 @@ CASES: tuple[Case, ...] = (
     *nested.CASES,
     *loops.CASES,
     *cancel.CASES,
+    *lost.CASES,
+    *altered.CASES,
+    *conflicts.CASES,
     *contention.CASES,
     *inputs.CASES,
     *queries.CASES,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 from collections.abc import Sequence
@@ -27,12 +28,29 @@ from dataflow.database.driver import (
 )
 from dataflow.database.postgres_errors import translate_error
 from dataflow.database.postgres_sync import create_portal_engine
-from dataflow.errors import DataFlowError
+from dataflow.errors import (
+    CannotConnectError,
+    ConnectionLostError,
+    DatabaseBusyError,
+    DataFlowError,
+    DeadlockError,
+    SerializationFailureError,
+)
 
 __all__ = ["PostgresDriver"]
 
 UNNEST_ROWS = 500
 """Up to this many rows, arrays in one statement are as fast as a staged COPY."""
+
+_FOREIGN = (
+    asyncio.TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+)
+_PARTING_S = 1.0
+"""Seconds for a polite end of a connection whose server no longer answers."""
 
 
 class PostgresDriver(Driver):
@@ -41,6 +59,13 @@ class PostgresDriver(Driver):
     name: ClassVar[str] = "postgresql"
     estimates: ClassVar[bool] = True
     explain_words: ClassVar[str] = "EXPLAIN"
+    passing: ClassVar[tuple[type[DataFlowError], ...]] = (
+        ConnectionLostError,
+        CannotConnectError,
+        DatabaseBusyError,
+        DeadlockError,
+        SerializationFailureError,
+    )
     migration_prelude: ClassVar[tuple[str, ...]] = ("SET LOCAL lock_timeout = '10s'",)
     schema_lock: ClassVar[str | None] = "SELECT pg_advisory_xact_lock(7305808869231650932)"
 
@@ -84,7 +109,7 @@ class PostgresDriver(Driver):
     def _connect_args(self) -> dict[str, Any]:
         return {
             "timeout": self.config.connect_timeout_s,
-            "statement_cache_size": 256,
+            "statement_cache_size": self.config.statement_cache_size,
             "server_settings": {"application_name": "dataflow"},
         }
 
@@ -111,6 +136,14 @@ class PostgresDriver(Driver):
     def stopped(self, connection: Any) -> bool:
         """Nothing to do: asyncpg cancels on the server by itself."""
         return False
+
+    def is_stale_plan(self, error: BaseException | None) -> bool:
+        return isinstance(error, asyncpg.InvalidCachedStatementError)
+
+    async def part(self, connection: Any) -> None:
+        # asyncpg has sent a cancel request; closing waits for what the server says to it.
+        with contextlib.suppress(Exception):
+            await connection.close(timeout=_PARTING_S)
 
     async def begin(self, connection: Any, *, isolation: Isolation | None, read_only: bool) -> None:
         sql = "BEGIN"
@@ -273,8 +306,6 @@ class PostgresDriver(Driver):
         return self._dialect.identifier_preparer.format_table(table)
 
     def translate(self, error: BaseException) -> DataFlowError | None:
-        if isinstance(
-            error, asyncio.TimeoutError | asyncpg.PostgresError | asyncpg.InterfaceError | OSError
-        ):
+        if isinstance(error, _FOREIGN):
             return translate_error(error, self.address, self.config)
         return None
