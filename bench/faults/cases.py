@@ -9,6 +9,7 @@ import sys
 
 from bench.faults import (
     altered,
+    blackhole,
     cancel,
     conflicts,
     contention,
@@ -32,6 +33,7 @@ CASES: tuple[Case, ...] = (
     *loops.CASES,
     *cancel.CASES,
     *lost.CASES,
+    *blackhole.CASES,
     *altered.CASES,
     *conflicts.CASES,
     *contention.CASES,
