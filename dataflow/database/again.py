@@ -7,14 +7,34 @@ import random
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, TypeVar
 
+from sqlalchemy.exc import DBAPIError
+
 from dataflow.config import DataFlowConfig
 from dataflow.context import deadline
 from dataflow.database.driver import Driver
-from dataflow.errors import ExecutionError
+from dataflow.errors import DataFlowError, ExecutionError
 
-__all__ = ["Repeats", "pauses", "repeat"]
+__all__ = ["Repeats", "is_passing", "pauses", "repeat"]
 
 T = TypeVar("T")
+_STATES = ("40001", "40P01", "53300", "55P03", "57P01", "57P02", "57P03")
+_LOCKED = ("SQLITE_BUSY", "SQLITE_LOCKED")
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether a function that failed with this error may be called again.
+
+    Of ours, what is `retryable` and left no write's outcome unknown; of SQLAlchemy's,
+    lost connections, serialization failures, deadlocks and locks.
+    """
+    if isinstance(error, DataFlowError):
+        return error.retryable and error.outcome != "unknown"
+    if not isinstance(error, DBAPIError):
+        return isinstance(error, ConnectionError)
+    cause = error.orig
+    state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
+    locked = str(getattr(cause, "sqlite_errorname", "")).startswith(_LOCKED)
+    return error.connection_invalidated or state in _STATES or locked
 
 
 def pauses(config: DataFlowConfig) -> Iterator[float]:
