@@ -57,6 +57,7 @@ class AsyncFace(AsyncVerbs):
     ) -> None:
         """Keep the parts."""
         super().__init__(models.store_of, database)
+        self.database = database
         self._models = models
         self.migrations = migrations
         self._sessions = sessions

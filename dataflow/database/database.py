@@ -20,6 +20,7 @@ from dataflow.database.current import open_transactions
 from dataflow.database.deadline import within
 from dataflow.database.driver import Driver, Isolation, Row
 from dataflow.database.lane import Lane
+from dataflow.database.slow import SlowLog
 from dataflow.database.transaction import Level, outcome_of
 from dataflow.database.url import parse_url
 from dataflow.errors import (
@@ -50,6 +51,8 @@ class Database:
         self.config = config
         self.address = parse_url(config.database_url)
         self.driver = _driver_for(self.address.backend)(self.address, config)
+        limit_s = config.slow_query_s
+        self.slow = None if limit_s is None else SlowLog(self.driver, limit_s)
         self.before_transaction: Callable[[], Awaitable[None]] = _nothing
         self._lanes: dict[int, Lane] = {}
         self._lock = threading.Lock()
