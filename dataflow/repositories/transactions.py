@@ -45,6 +45,7 @@ class _Block:
         self._read_only = options.get("read_only", False)
         self._savepoint: Any = None
         self._asked: Beginning | None = None
+        self._connection: sa.Connection | None = None
         if self._isolation is not None and self._isolation not in get_args(Isolation):
             raise ParameterError(
                 problem=f"there is no isolation level {self._isolation!r}.",
@@ -74,9 +75,9 @@ class _Block:
         session = self._session
         dialect = session.get_bind().dialect.name
         self._asked = beginning(dialect, self._isolation, read_only=self._read_only)
-        session.connection(execution_options=self._asked.options)
+        self._connection = session.connection(execution_options=self._asked.options)
         if self._asked.first:
-            session.execute(sa.text(self._asked.first))
+            self._run_plain(self._asked.first)
 
     def commit(self) -> None:
         if self._savepoint is not None:
@@ -114,7 +115,15 @@ class _Block:
 
     def _undo(self) -> None:
         if self._asked is not None and self._asked.last:
-            self._session.connection().exec_driver_sql(self._asked.last)
+            self._run_plain(self._asked.last)
+
+    def _run_plain(self, sql: str) -> None:
+        # Past SQLAlchemy, whose transaction may have ended with a failed flush.
+        connection = self._connection
+        if connection is not None and not connection.closed and not connection.invalidated:
+            cursor = connection.connection.cursor()
+            cursor.execute(sql)
+            cursor.close()
 
 
 def is_inside(session: Session) -> bool:
