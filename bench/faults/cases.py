@@ -22,7 +22,9 @@ from bench.faults import (
     lost,
     nested,
     patterns,
+    pooler,
     queries,
+    restarts,
 )
 from bench.faults.case import Case, Verdict
 from bench.fresh import ROOT
@@ -33,7 +35,9 @@ CASES: tuple[Case, ...] = (
     *loops.CASES,
     *cancel.CASES,
     *lost.CASES,
+    *restarts.CASES,
     *blackhole.CASES,
+    *pooler.CASES,
     *altered.CASES,
     *conflicts.CASES,
     *contention.CASES,

@@ -107,11 +107,15 @@ class PostgresDriver(Driver):
         )
 
     def _connect_args(self) -> dict[str, Any]:
-        return {
+        kept = self.config.statement_cache_size
+        options: dict[str, Any] = {
             "timeout": self.config.connect_timeout_s,
-            "statement_cache_size": self.config.statement_cache_size,
+            "statement_cache_size": kept,
             "server_settings": {"application_name": "dataflow"},
         }
+        if kept == 0:  # sessions must not find their statements on another connection either
+            options |= {"prepared_statement_cache_size": 0, "prepared_statement_name_func": str}
+        return options
 
     def is_usable(self, connection: Any) -> bool:
         return not connection.is_closed() and not connection.is_in_transaction()
