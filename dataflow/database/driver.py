@@ -16,7 +16,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from dataflow.config import DataFlowConfig
 from dataflow.database.url import Address
-from dataflow.errors import ConnectionLostError, DataFlowError
+from dataflow.errors import (
+    ConnectionLostError,
+    DataFlowError,
+    DeadlockError,
+    SerializationFailureError,
+)
 
 __all__ = ["Columns", "Driver", "Isolation", "Row", "Rows", "UpdatePlan", "UpsertPlan"]
 
@@ -93,7 +98,11 @@ class Driver(ABC):
     explain_words: ClassVar[str]
     """What stands before a statement whose plan is wanted."""
 
-    passing: ClassVar[tuple[type[DataFlowError], ...]] = (ConnectionLostError,)
+    passing: ClassVar[tuple[type[DataFlowError], ...]] = (
+        ConnectionLostError,
+        DeadlockError,
+        SerializationFailureError,
+    )
     """Errors after which the same call may succeed at once."""
 
     before_rebuild: ClassVar[tuple[str, ...]] = ()

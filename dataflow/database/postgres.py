@@ -30,11 +30,8 @@ from dataflow.database.postgres_errors import translate_error
 from dataflow.database.postgres_sync import create_portal_engine
 from dataflow.errors import (
     CannotConnectError,
-    ConnectionLostError,
     DatabaseBusyError,
     DataFlowError,
-    DeadlockError,
-    SerializationFailureError,
 )
 
 __all__ = ["PostgresDriver"]
@@ -60,11 +57,9 @@ class PostgresDriver(Driver):
     estimates: ClassVar[bool] = True
     explain_words: ClassVar[str] = "EXPLAIN"
     passing: ClassVar[tuple[type[DataFlowError], ...]] = (
-        ConnectionLostError,
+        *Driver.passing,
         CannotConnectError,
         DatabaseBusyError,
-        DeadlockError,
-        SerializationFailureError,
     )
     migration_prelude: ClassVar[tuple[str, ...]] = ("SET LOCAL lock_timeout = '10s'",)
     schema_lock: ClassVar[str | None] = "SELECT pg_advisory_xact_lock(7305808869231650932)"
