@@ -12,7 +12,12 @@ from bench.faults.ledger import Clients, Ledger, open_ledgered, stored_names
 from bench.faults.models import shown
 from bench.faults.proxy import Proxy
 from bench.faults.world import Leaks, World, run
-from dataflow.errors import DeadlineExceededError
+from dataflow.errors import (
+    CannotConnectError,
+    DeadlineExceededError,
+    PoolExhaustedError,
+    StatementTimeoutError,
+)
 
 DARK_S, CALM_S, LIMIT_S, LATEST_S, HEALTHY_S, POOL = 20.0, 1.0, 1.0, 3.5, 3.0, 10
 KINDS = ("read", "change", "keyed", "unkeyed", "transaction")
@@ -27,14 +32,24 @@ class _Clients(Clients):
         await super().repeat(kind, bounded)
 
 
-async def _main(url: str, dark_s: float, verdict: Verdict) -> None:
+EXPECTED = (DeadlineExceededError, StatementTimeoutError, CannotConnectError, PoolExhaustedError)
+LIMITS = {"statement_timeout_s": LIMIT_S, "connect_timeout_s": LIMIT_S, "pool_timeout_s": LIMIT_S}
+
+
+async def _main(
+    url: str,
+    dark_s: float,
+    kind: type[Clients],
+    settings: dict[str, float],
+    verdict: Verdict,
+) -> None:
     ledger = Ledger()
     port = int(re.findall(r":(\d+)/", url)[0])
     async with Proxy("127.0.0.1", port) as proxy:
         through = url.replace(f":{port}/", f":{proxy.port}/")
-        async with open_ledgered(through, pool_size=POOL, max_overflow=0) as db:
+        async with open_ledgered(through, pool_size=POOL, max_overflow=0, **settings) as db:
             await db.aio.create("Keyed", id="steady")
-            clients = _Clients(db, ledger)
+            clients = kind(db, ledger)
             tasks = clients.start(4, *KINDS)
             await asyncio.sleep(CALM_S)
             proxy.darken()
@@ -53,7 +68,7 @@ async def _main(url: str, dark_s: float, verdict: Verdict) -> None:
 def _judge(verdict: Verdict, clients: Clients, light: float, late: int) -> None:
     clients.judge(verdict)
     errors = [error for found in clients.errors.values() for error in found]
-    strange = [error for error in errors if not isinstance(error, DeadlineExceededError)]
+    strange = [error for error in errors if not isinstance(error, EXPECTED)]
     verdict.require(not strange, f"{len(strange)} other errors: {shown(strange)}")
     healthy = min((at for at in clients.successes if at > light), default=float("inf")) - light
     verdict.require(healthy < float("inf"), "never healthy again")
@@ -69,8 +84,16 @@ def _judge(verdict: Verdict, clients: Clients, light: float, late: int) -> None:
 
 
 def swallowing_network(world: World) -> Verdict:
+    return _dark(world, _Clients, {})
+
+
+def swallowing_network_with_settings(world: World) -> Verdict:
+    return _dark(world, Clients, LIMITS)
+
+
+def _dark(world: World, kind: type[Clients], settings: dict[str, float]) -> Verdict:
     verdict, leaks, url = Verdict(), Leaks(), world.url()
-    run(_main(url, max(3.0, DARK_S * world.share), verdict))
+    run(_main(url, max(3.0, DARK_S * world.share), kind, settings, verdict))
     with open_ledgered(url) as db:
         verdict.problems += leaks.after(world, db, url)
     return verdict
@@ -78,5 +101,7 @@ def swallowing_network(world: World) -> Verdict:
 
 CASES = (
     Case("F3", "network swallows everything for 20 s, deadline 1 s", swallowing_network,
+         kinds=("postgres",)),
+    Case("F3b", "the same with time limits of 1 s as settings", swallowing_network_with_settings,
          kinds=("postgres",)),
 )  # fmt: skip

@@ -47,7 +47,7 @@ class Ledger:
 
 def open_ledgered(url: str, **settings: Any) -> DataFlow:
     """Return a DataFlow with a keyed and an unkeyed model, and a counter."""
-    db = DataFlow(url, pool_timeout_s=30.0, **settings)
+    db = DataFlow(url, **settings)
 
     @db.model
     class Keyed:

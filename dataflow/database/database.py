@@ -21,12 +21,11 @@ from dataflow.database.deadline import within
 from dataflow.database.driver import Driver, Isolation, Row
 from dataflow.database.lane import Lane
 from dataflow.database.slow import SlowLog
-from dataflow.database.transaction import Level, outcome_of
+from dataflow.database.transaction import Level, is_late, outcome_of
 from dataflow.database.url import parse_url
 from dataflow.errors import (
     ConnectionLostError,
     DatabaseClosedError,
-    DeadlineExceededError,
     ExecutionError,
 )
 
@@ -108,11 +107,11 @@ class Database:
         write: bool,
     ) -> Any:
         """Await one driver call on the transaction's connection or on one of the pool."""
-        if self.config.echo:
-            _sql_log.info("%s", args[0])
         transaction = open_transactions.get().get(self)
         if transaction is not None:
             return await transaction.run(call, *args)
+        if self.config.echo:
+            _sql_log.info("%s", args[0])
         try:
             return await self._once(write, call, args)
         except ExecutionError as error:
@@ -141,7 +140,7 @@ class Database:
         except Exception as error:
             found = outcome_of(self.driver, error)
             broken = isinstance(found, ConnectionLostError)
-            if isinstance(found, DeadlineExceededError):
+            if is_late(found):
                 give = lane.retire
             if isinstance(found, ExecutionError) and not write:
                 found.outcome = None

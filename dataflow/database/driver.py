@@ -167,9 +167,9 @@ class Driver(ABC):
         """Whether a statement failed because a table was altered since it was prepared."""
         return False
 
-    async def part(self, connection: Any) -> None:
-        """Stop what runs on a connection of which nothing more is expected, in short time."""
-        self.stopped(connection)
+    async def settle(self, connection: Any) -> bool:
+        """Stop what a late call left running; return, in short time, whether all is well again."""
+        return not self.stopped(connection)
 
     @abstractmethod
     async def begin(self, connection: Any, *, isolation: Isolation | None, read_only: bool) -> None:

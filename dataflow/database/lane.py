@@ -12,7 +12,12 @@ from sqlalchemy.exc import DBAPIError, MissingGreenlet
 from sqlalchemy.util import greenlet_spawn
 
 from dataflow.database.driver import Driver
-from dataflow.errors import CannotConnectError, PoolExhaustedError, StatementTimeoutError
+from dataflow.errors import (
+    CannotConnectError,
+    DataFlowError,
+    PoolExhaustedError,
+    StatementTimeoutError,
+)
 
 __all__ = ["Gate", "Lane"]
 
@@ -212,16 +217,23 @@ class Lane:
         try:
             return await asyncio.shield(opening)
         except Exception as error:
-            seen = error.orig if isinstance(error, DBAPIError) and error.orig else error
-            cause = seen.__cause__ or seen
-            found = self.driver.translate(cause)
+            found = self._not_connected(error)
             if found is None:
                 raise
-            if isinstance(found, StatementTimeoutError):
-                limit = f"no answer within {self.driver.config.connect_timeout_s:g} s."
-                found = CannotConnectError(url=str(self.driver.address), detail=limit)
+            raise found from error
+
+    def _not_connected(self, error: BaseException | None) -> DataFlowError | None:
+        """Return our error for the driver's, which SQLAlchemy may have wrapped."""
+        found = None
+        while error is not None and found is None:
+            found = self.driver.translate(error)
+            error = error.orig if isinstance(error, DBAPIError) else error.__cause__
+        if isinstance(found, StatementTimeoutError):
+            limit = f"no answer within {self.driver.config.connect_timeout_s:g} s."
+            found = CannotConnectError(url=str(self.driver.address), detail=limit)
+        if found is not None:
             found.outcome = "not_applied"
-            raise found from cause
+        return found
 
     def _keep_late(self, opening: asyncio.Task[Any]) -> None:
         """Put a connection whose caller has left into the pool, and then leave the gate."""
@@ -258,14 +270,14 @@ class Lane:
 
     def retire(self, fairy: Any, *, write: bool, broken: bool = False) -> None:
         """Take a connection back whose server may not answer; its slot is free a little later."""
-        del broken
-        self._spawn(self._part(fairy, write=write))
+        self._spawn(self._settle(fairy, write=write, broken=broken))
 
-    async def _part(self, fairy: Any, *, write: bool) -> None:
+    async def _settle(self, fairy: Any, *, write: bool, broken: bool) -> None:
+        settled = False
         try:
-            await self.driver.part(fairy.driver_connection)
+            settled = await self.driver.settle(fairy.driver_connection)
         finally:
-            self.give(fairy, write=write, broken=True)
+            self.give(fairy, write=write, broken=broken or not settled)
 
     def renew(self, fairy: Any) -> None:
         """Replace, before their next use, all connections as old as a given one."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import json
 from collections.abc import Sequence
@@ -46,8 +45,8 @@ _FOREIGN = (
     asyncpg.InternalClientError,
     OSError,
 )
-_PARTING_S = 1.0
-"""Seconds for a polite end of a connection whose server no longer answers."""
+_SETTLING_S = 1.0
+"""Seconds in which a server must answer to a cancel request."""
 
 
 class PostgresDriver(Driver):
@@ -139,10 +138,14 @@ class PostgresDriver(Driver):
     def is_stale_plan(self, error: BaseException | None) -> bool:
         return isinstance(error, asyncpg.InvalidCachedStatementError)
 
-    async def part(self, connection: Any) -> None:
-        # asyncpg has sent a cancel request; closing waits for what the server says to it.
-        with contextlib.suppress(Exception):
-            await connection.close(timeout=_PARTING_S)
+    async def settle(self, connection: Any) -> bool:
+        # asyncpg has sent a cancel request, and waits for its end before the next statement.
+        sql = "ROLLBACK" if connection.is_in_transaction() else ""
+        try:
+            await connection.execute(sql, timeout=_SETTLING_S)
+        except Exception:  # noqa: BLE001 - whatever is wrong, the connection is of no more use
+            return False
+        return True
 
     async def begin(self, connection: Any, *, isolation: Isolation | None, read_only: bool) -> None:
         sql = "BEGIN"

@@ -21,11 +21,12 @@ from dataflow.errors import (
     ExecutionError,
     LoopError,
     SerializationFailureError,
+    StatementTimeoutError,
     TransactionAbortedError,
     TransactionClosedError,
 )
 
-__all__ = ["Level", "Savepoint", "Transaction", "outcome_of"]
+__all__ = ["Level", "Savepoint", "Transaction", "is_late", "outcome_of"]
 
 T = TypeVar("T")
 _sql_log = logging.getLogger("dataflow.sql")
@@ -36,6 +37,13 @@ def outcome_of(driver: Driver, error: BaseException) -> BaseException:
     if isinstance(error, DataFlowError):
         return error
     return driver.translate(error) or error
+
+
+def is_late(error: BaseException) -> bool:
+    """Whether a call was given up whose statement may still run."""
+    if isinstance(error, StatementTimeoutError):
+        return error.outcome == "unknown"
+    return isinstance(error, DeadlineExceededError)
 
 
 class Level(Protocol):
@@ -202,7 +210,7 @@ class Transaction(_Turns):
             await in_time("not_applied", self._begin)
         except BaseException as error:
             found = outcome_of(lane.driver, error)
-            self.late = isinstance(found, DeadlineExceededError)
+            self.late = is_late(found)
             self._give_back(broken=True)
             if isinstance(found, ExecutionError):
                 found.outcome = "not_applied"
@@ -238,7 +246,7 @@ class Transaction(_Turns):
             await in_time("unknown", self._end, "COMMIT")
         except BaseException as error:
             found = outcome_of(self.lane.driver, error)
-            self.late = isinstance(found, DeadlineExceededError)
+            self.late = is_late(found)
             if self.late or isinstance(found, ConnectionLostError):
                 self._give_back(broken=True)
             else:
@@ -256,7 +264,7 @@ class Transaction(_Turns):
         try:
             await in_time("not_applied", self._end, "ROLLBACK")
         except Exception as error:  # noqa: BLE001 - whatever is wrong, closing the connection rolls back
-            self.late = isinstance(error, DeadlineExceededError)
+            self.late = is_late(outcome_of(self.lane.driver, error))
             self._give_back(broken=True)
             return
         except BaseException:
@@ -278,8 +286,10 @@ class Transaction(_Turns):
     def _give_back(self, *, broken: bool = False) -> None:
         self.closed = True
         self.lane.unhold(self._fairy)
-        give = self.lane.retire if self.late else self.lane.give
-        give(self._fairy, write=self._write, broken=broken)
+        if self.late:
+            self.lane.retire(self._fairy, write=self._write)
+        else:
+            self.lane.give(self._fairy, write=self._write, broken=broken)
 
 
 class Savepoint(_Turns):

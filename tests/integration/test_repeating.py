@@ -10,6 +10,7 @@ import pytest
 
 from dataflow import DataFlow, Field
 from dataflow.errors import (
+    CannotConnectError,
     ConnectionLostError,
     DatabaseBusyError,
     DeadlockError,
@@ -370,3 +371,30 @@ class TestRunTransaction:
                 asyncio.run(main())
 
         assert time.monotonic() - begun < 100
+
+
+def test_a_server_that_never_answers_is_waited_for_once():
+    waiting: list[int] = []
+
+    async def main() -> CannotConnectError:
+        done = asyncio.Event()
+
+        async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            waiting.append(1)
+            await done.wait()
+            writer.close()
+
+        server = await asyncio.start_server(silent, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        url = f"postgresql://nobody@127.0.0.1:{port}/nothing"
+        async with DataFlow(url, connect_timeout_s=0.05, retry_delay_s=0.0) as db:
+            with pytest.raises(CannotConnectError) as found:
+                await db.database.fetch("SELECT 1", ())
+        done.set()
+        server.close()
+        return found.value
+
+    error = asyncio.run(main())
+
+    assert "no answer within 0.05 s." in str(error)
+    assert len(waiting) == 1
