@@ -140,6 +140,8 @@ class PostgresDriver(Driver):
 
     async def settle(self, connection: Any) -> bool:
         # asyncpg has sent a cancel request, and waits for its end before the next statement.
+        if connection.is_closed():
+            return False
         sql = "ROLLBACK" if connection.is_in_transaction() else ""
         try:
             await connection.execute(sql, timeout=_SETTLING_S)

@@ -143,7 +143,11 @@ class _Turns:
         plain = call in (driver.fetch, driver.execute)
         if not (self.fresh and plain and driver.is_stale_plan(error.__cause__)):
             raise error
-        await self.restart()
+        try:
+            await in_time("not_applied", self.restart)
+        except Exception as broken:
+            self.spoil(late=True)
+            raise outcome_of(driver, broken) from broken
         self.failure = None
 
     async def restart(self) -> None:
@@ -251,6 +255,8 @@ class Transaction(_Turns):
                 self._give_back(broken=True)
             else:
                 await self.rollback()
+            if isinstance(found, ExecutionError) and not self._write:
+                found.outcome = "not_applied"  # nothing was written
             if found is error:
                 raise
             raise found from error
