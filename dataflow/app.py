@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import sys
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from types import FrameType
-from typing import Any, Self, TypeVar, dataclass_transform, overload
+from typing import Any, Self, TypeVar, Unpack, dataclass_transform, overload
 
 from sqlalchemy import MetaData
 from sqlalchemy.orm import Session as SyncSession
@@ -18,7 +18,9 @@ from dataflow.config import DataFlowConfig, config_from
 from dataflow.context import ALL_TENANTS, Setting, tenant
 from dataflow.database.block import TransactionBlock
 from dataflow.database.database import Database
+from dataflow.database.deadline import DeadlineBlock
 from dataflow.database.health import Health, check_health
+from dataflow.database.rerun import TransactionOptions, rerun, rerun_blocking
 from dataflow.errors import (
     ParameterError,
     UnknownModelError,
@@ -40,6 +42,7 @@ from dataflow.schema.migrations import AsyncMigrations, Migrations
 __all__ = ["DataFlow"]
 
 T = TypeVar("T", bound=type)
+R = TypeVar("R")
 
 
 class AsyncFace(AsyncVerbs):
@@ -54,6 +57,7 @@ class AsyncFace(AsyncVerbs):
     ) -> None:
         """Keep the parts."""
         super().__init__(models.store_of, database)
+        self.database = database
         self._models = models
         self.migrations = migrations
         self._sessions = sessions
@@ -70,6 +74,15 @@ class AsyncFace(AsyncVerbs):
             include_deleted: Whether it sees records of soft-delete models that are deleted.
         """
         return self._sessions.block(tenant_id, include_deleted=include_deleted)
+
+    async def run_transaction(
+        self,
+        work: Callable[..., Awaitable[R]],
+        *args: Any,
+        **options: Unpack[TransactionOptions],
+    ) -> R:
+        """Await `work(*args)` in a transaction; see `DataFlow.run_transaction`."""
+        return await rerun(self._database, work, *args, **options)
 
     async def health(self) -> Health:
         """Return whether the database answers, how fast, and how busy the pool is."""
@@ -244,6 +257,37 @@ class DataFlow(Verbs):
                 fail alone).
         """
         return self.database.transaction(**options)
+
+    def run_transaction(
+        self, work: Callable[..., R], *args: Any, **options: Unpack[TransactionOptions]
+    ) -> R:
+        """Call `work(*args)` in a transaction, and again when that failed in passing.
+
+        Deadlocks, serialization failures and lost connections end a transaction without
+        a trace, so that it may run again, up to `retry_attempts` times; `work` should do
+        nothing that cannot be undone elsewhere.
+
+        Args:
+            work: A function that calls methods of `db`; a coroutine function goes to
+                `db.aio.run_transaction`.
+            *args: Its arguments.
+            **options: `isolation`, `read_only`, as in `transaction`.
+
+        Returns:
+            What `work` returns.
+        """
+        return rerun_blocking(self.database, work, *args, **options)
+
+    def deadline(self, seconds: float) -> DeadlineBlock:
+        """Return a block, `with` or `async with`, whose calls end within that time.
+
+        Waiting for a connection, connecting, statements and commits count; what is
+        then left of the work is stopped in the background.
+
+        Raises:
+            DeadlineExceededError: From the call that is running, and from all later ones.
+        """
+        return DeadlineBlock(seconds)
 
     def health(self) -> Health:
         """Return whether the database answers, how fast, and how busy the pool is."""

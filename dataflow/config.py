@@ -81,6 +81,24 @@ class DataFlowConfig(BaseSettings):
     statement_timeout_s: float | None = Field(60.0, gt=0)
     """Seconds for one statement (bulk calls: up to 100,000 records); None: no limit."""
 
+    statement_cache_size: int = Field(256, ge=0)
+    """PostgreSQL: prepared statements kept per connection; 0 behind a PgBouncer that
+    pools transactions."""
+
+    retry_attempts: int = Field(6, ge=1)
+    """Tries in total of a call that failed for a passing reason and may be repeated; 1: no
+    retries."""
+
+    retry_delay_s: float = Field(0.05, ge=0)
+    """Longest pause before the second try; it doubles with each further one, and the pause
+    is a random part of it."""
+
+    retry_max_delay_s: float = Field(1.0, ge=0)
+    """Longest pause before any try."""
+
+    slow_query_s: float | None = Field(None, gt=0)
+    """Seconds from which a statement is logged to `dataflow.sql.slow`; None: none is."""
+
     busy_timeout_s: float = Field(30.0, gt=0)
     """SQLite: seconds that a statement waits for the lock of another loop or process."""
 

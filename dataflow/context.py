@@ -6,15 +6,18 @@ portal's thread, and never leaks into a call of someone else.
 
 from __future__ import annotations
 
+import time
 from contextvars import ContextVar, Token
-from typing import Any, Final, Generic, Self, TypeVar
+from typing import Any, Final, Generic, NamedTuple, Self, TypeVar
 
 __all__ = [
     "ALL_TENANTS",
     "AllTenants",
+    "Deadline",
     "Setting",
     "actor",
     "correlation_id",
+    "deadline",
     "session_tenant",
     "tenant",
 ]
@@ -44,6 +47,22 @@ actor: ContextVar[str | None] = ContextVar("dataflow_actor", default=None)
 
 correlation_id: ContextVar[str | None] = ContextVar("dataflow_correlation_id", default=None)
 """What ties the changes of one request together, for the audit trail."""
+
+
+class Deadline(NamedTuple):
+    """When calls must have ended, as `time.monotonic()` counts, and how long that was."""
+
+    at: float
+    seconds: float
+
+    @property
+    def left_s(self) -> float:
+        """Seconds from now; negative when it has passed."""
+        return self.at - time.monotonic()
+
+
+deadline: ContextVar[Deadline | None] = ContextVar("dataflow_deadline", default=None)
+"""The time limit of all calls together; None: there is none."""
 
 
 class Setting(Generic[T]):

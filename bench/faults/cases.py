@@ -8,7 +8,10 @@ import subprocess
 import sys
 
 from bench.faults import (
+    altered,
+    blackhole,
     cancel,
+    conflicts,
     contention,
     cursors,
     depth,
@@ -16,10 +19,13 @@ from bench.faults import (
     inputs,
     load,
     loops,
+    lost,
     migrations,
     nested,
     patterns,
+    pooler,
     queries,
+    restarts,
 )
 from bench.faults.case import Case, Verdict
 from bench.fresh import ROOT
@@ -29,6 +35,12 @@ CASES: tuple[Case, ...] = (
     *nested.CASES,
     *loops.CASES,
     *cancel.CASES,
+    *lost.CASES,
+    *restarts.CASES,
+    *blackhole.CASES,
+    *pooler.CASES,
+    *altered.CASES,
+    *conflicts.CASES,
     *contention.CASES,
     *inputs.CASES,
     *queries.CASES,

@@ -6,11 +6,13 @@ from collections.abc import Awaitable, Callable
 from contextvars import Token
 from typing import Protocol, Self, get_args
 
+from dataflow.database.again import repeat
 from dataflow.database.current import OpenTransactions, activate, open_transactions
-from dataflow.database.driver import Isolation
+from dataflow.database.deadline import in_time
+from dataflow.database.driver import Driver, Isolation
 from dataflow.database.lane import Lane
 from dataflow.database.transaction import Level, Savepoint, Transaction
-from dataflow.errors import ParameterError, did_you_mean
+from dataflow.errors import ExecutionError, ParameterError, did_you_mean
 from dataflow.places import caller_place
 from dataflow.portal import portal
 
@@ -20,6 +22,7 @@ __all__ = ["TransactionBlock"]
 class HasLanes(Protocol):
     """What a block needs of a database."""
 
+    driver: Driver
     before_transaction: Callable[[], Awaitable[None]]
 
     def current(self) -> Level | None:
@@ -65,12 +68,20 @@ class TransactionBlock:
                 self._inner = await outer.savepoint().__aenter__()
                 return self._inner
             return outer
-        await self._database.before_transaction()
-        lane = await self._database.lane()
-        self._own = await Transaction.open(
-            lane, isolation=self._isolation, read_only=self._read_only, place=self._place
-        )
+        await in_time("not_applied", self._database.before_transaction)
+        try:
+            self._own = await self._open()
+        except ExecutionError as error:
+            self._own = await repeat(self._database.driver, error, self._open)
         return self._own
+
+    async def _open(self) -> Transaction:
+        return await Transaction.open(
+            await self._database.lane(),
+            isolation=self._isolation,
+            read_only=self._read_only,
+            place=self._place,
+        )
 
     def activate(self, transaction: Level) -> Self:
         """Make it the current one in the calling context."""

@@ -9,16 +9,25 @@ import os
 import threading
 import weakref
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 
 from dataflow.config import DataFlowConfig
+from dataflow.context import deadline
+from dataflow.database.again import repeat
 from dataflow.database.block import TransactionBlock
 from dataflow.database.current import open_transactions
+from dataflow.database.deadline import within
 from dataflow.database.driver import Driver, Isolation, Row
 from dataflow.database.lane import Lane
-from dataflow.database.transaction import Level, outcome_of
+from dataflow.database.slow import SlowLog
+from dataflow.database.transaction import Level, is_late, outcome_of
 from dataflow.database.url import parse_url
-from dataflow.errors import ConnectionLostError, DatabaseClosedError
+from dataflow.errors import (
+    ConnectionLostError,
+    DatabaseClosedError,
+    ExecutionError,
+)
 
 __all__ = ["Database"]
 
@@ -41,6 +50,8 @@ class Database:
         self.config = config
         self.address = parse_url(config.database_url)
         self.driver = _driver_for(self.address.backend)(self.address, config)
+        limit_s = config.slow_query_s
+        self.slow = None if limit_s is None else SlowLog(self.driver, limit_s)
         self.before_transaction: Callable[[], Awaitable[None]] = _nothing
         self._lanes: dict[int, Lane] = {}
         self._lock = threading.Lock()
@@ -96,14 +107,31 @@ class Database:
         write: bool,
     ) -> Any:
         """Await one driver call on the transaction's connection or on one of the pool."""
-        if self.config.echo:
-            _sql_log.info("%s", args[0])
         transaction = open_transactions.get().get(self)
         if transaction is not None:
             return await transaction.run(call, *args)
+        if self.config.echo:
+            _sql_log.info("%s", args[0])
+        try:
+            return await self._once(write, call, args)
+        except ExecutionError as error:
+            return await repeat(self.driver, error, self._once, write, call, args)
+
+    async def _once(
+        self,
+        write: bool,  # noqa: FBT001 - passed on by position
+        call: Callable[..., Awaitable[Any]],
+        args: tuple[Any, ...],
+    ) -> Any:
+        """Await a driver call on a connection of the pool."""
         lane = self._lanes.get(id(asyncio.get_running_loop())) or await self.lane()
-        fairy = await lane.take(write=write)
-        connection, broken = fairy.driver_connection, False
+        limit = deadline.get()
+        if limit is None:
+            fairy = await lane.take(write=write)
+        else:
+            fairy = await within(limit, "not_applied", partial(lane.take, write=write))
+            call = partial(within, limit, "unknown", call)
+        connection, give, broken = fairy.driver_connection, lane.give, False
         try:
             return await call(connection, *args)
         except asyncio.CancelledError:
@@ -111,15 +139,16 @@ class Database:
             raise
         except Exception as error:
             found = outcome_of(self.driver, error)
-            if isinstance(found, ConnectionLostError):
-                broken = True
-                if not write:
-                    found.outcome = None
+            broken = isinstance(found, ConnectionLostError)
+            if is_late(found):
+                give = lane.retire
+            if isinstance(found, ExecutionError) and not write:
+                found.outcome = None
             if found is error:
                 raise
             raise found from error
         finally:
-            lane.give(fairy, write=write, broken=broken)
+            give(fairy, write=write, broken=broken)
 
     def transaction(
         self,

@@ -16,7 +16,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from dataflow.config import DataFlowConfig
 from dataflow.database.url import Address
-from dataflow.errors import DataFlowError
+from dataflow.errors import (
+    ConnectionLostError,
+    DataFlowError,
+    DeadlockError,
+    SerializationFailureError,
+)
 
 __all__ = ["Columns", "Driver", "Isolation", "Row", "Rows", "UpdatePlan", "UpsertPlan"]
 
@@ -93,6 +98,13 @@ class Driver(ABC):
     explain_words: ClassVar[str]
     """What stands before a statement whose plan is wanted."""
 
+    passing: ClassVar[tuple[type[DataFlowError], ...]] = (
+        ConnectionLostError,
+        DeadlockError,
+        SerializationFailureError,
+    )
+    """Errors after which the same call may succeed at once."""
+
     before_rebuild: ClassVar[tuple[str, ...]] = ()
     """Statements before the transaction in which tables are built anew; empty where the
     database can alter them."""
@@ -150,6 +162,14 @@ class Driver(ABC):
     @abstractmethod
     def stopped(self, connection: Any) -> bool:
         """Stop what a cancelled call left running; return whether to discard the connection."""
+
+    def is_stale_plan(self, error: BaseException | None) -> bool:
+        """Whether a statement failed because a table was altered since it was prepared."""
+        return False
+
+    async def settle(self, connection: Any) -> bool:
+        """Stop what a late call left running; return, in short time, whether all is well again."""
+        return not self.stopped(connection)
 
     @abstractmethod
     async def begin(self, connection: Any, *, isolation: Isolation | None, read_only: bool) -> None:

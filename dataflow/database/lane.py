@@ -5,18 +5,25 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Coroutine
 from typing import Any, cast
 
 from sqlalchemy.exc import DBAPIError, MissingGreenlet
 from sqlalchemy.util import greenlet_spawn
 
 from dataflow.database.driver import Driver
-from dataflow.errors import PoolExhaustedError
+from dataflow.errors import (
+    CannotConnectError,
+    DataFlowError,
+    PoolExhaustedError,
+    StatementTimeoutError,
+)
 
 __all__ = ["Gate", "Lane"]
 
 Waiter = asyncio.Future[None]
+_LATE_S = 1.0
+"""Seconds for which a connection is still awaited when its caller has left."""
 
 
 class Gate:
@@ -110,6 +117,7 @@ class Lane:
         self._pool: Any = self.engine.sync_engine.pool  # a queue pool; its methods are untyped
         self._keep: int = cast("Any", self._pool).size()
         self._recycle_s = driver.config.pool_recycle_s
+        self._oldest = 0.0
         self._closing: set[asyncio.Task[Any]] = set()
         self._holders: dict[int, tuple[float, str]] = {}
         self._at_end: AsyncGenerator[None, None] | None = None
@@ -141,11 +149,7 @@ class Lane:
         try:
             if not self.gate.try_enter():
                 await self.gate.enter(self._longest_holder())
-            try:
-                return await self._checkout()
-            except BaseException:
-                self.gate.leave()
-                raise
+            return await self._checkout()
         except BaseException:
             if write and self.writer is not None:
                 self.writer.release()
@@ -162,11 +166,26 @@ class Lane:
             ) from None
 
     async def _checkout(self) -> Any:
-        while True:
-            fairy = self._take_idle() or await self._open()
-            if self._is_fresh(fairy):
-                return fairy
-            self.discard(fairy)
+        """Return a connection, or leave the gate."""
+        opening: asyncio.Task[Any] | None = None
+        try:
+            while True:
+                fairy = self._take_idle()
+                if fairy is None:
+                    opening = self.loop.create_task(greenlet_spawn(self._pool.connect))
+                    fairy = await self._opened(opening)
+                if self._is_fresh(fairy):
+                    return fairy
+                self.discard(fairy)
+        except asyncio.CancelledError:
+            if opening is not None:
+                self._closing.add(opening)
+                opening.add_done_callback(self._keep_late)
+                self.loop.call_later(_LATE_S, opening.cancel)
+            raise
+        except BaseException:
+            self.gate.leave()
+            raise
 
     def _take_idle(self) -> Any:
         """Return an open connection of the pool, or None where one must be opened.
@@ -183,37 +202,57 @@ class Lane:
             return None
 
     def _is_fresh(self, fairy: Any) -> bool:
-        age = self.loop.time() - fairy.info.setdefault("dataflow_opened", self.loop.time())
-        return age < self._recycle_s and self.driver.is_usable(fairy.driver_connection)
+        now = self.loop.time()
+        opened = fairy.info.setdefault("dataflow_opened", now)
+        if now - opened >= self._recycle_s or opened < self._oldest:
+            return False
+        return self.driver.is_usable(fairy.driver_connection)
 
     def discard(self, fairy: Any) -> None:
         """Close a connection for good; its place in the pool is opened anew when needed."""
         fairy.invalidate()  # checks the emptied record in, too
 
-    async def _open(self) -> Any:
-        """Open a connection in a task of its own, so that a caller who leaves breaks nothing."""
-        task = self.loop.create_task(greenlet_spawn(self._pool.connect))
+    async def _opened(self, opening: asyncio.Task[Any]) -> Any:
+        """Return what a task of its own opens, so that a caller who leaves breaks nothing."""
         try:
-            fairy = await asyncio.shield(task)
-        except asyncio.CancelledError:
-            self._closing.add(task)
-            task.add_done_callback(self._keep_late)
-            raise
+            return await asyncio.shield(opening)
         except Exception as error:
-            cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
-            found = self.driver.translate(getattr(cause, "__cause__", None) or cause)
+            found = self._not_connected(error)
             if found is None:
                 raise
             raise found from error
-        return fairy
 
-    def _keep_late(self, task: asyncio.Task[Any]) -> None:
-        """Put a connection whose caller has left into the pool."""
-        self._closing.discard(task)
-        if not task.cancelled() and task.exception() is None:
-            closing = self.loop.create_task(greenlet_spawn(task.result().close))
-            self._closing.add(closing)
-            closing.add_done_callback(self._closing.discard)
+    def _not_connected(self, error: BaseException | None) -> DataFlowError | None:
+        """Return our error for the driver's, which SQLAlchemy may have wrapped."""
+        found = None
+        while error is not None and found is None:
+            found = self.driver.translate(error)
+            error = error.orig if isinstance(error, DBAPIError) else error.__cause__
+        if isinstance(found, StatementTimeoutError):
+            limit = f"no answer within {self.driver.config.connect_timeout_s:g} s."
+            found = CannotConnectError(url=str(self.driver.address), detail=limit)
+        if found is not None:
+            found.outcome = "not_applied"
+        return found
+
+    def _keep_late(self, opening: asyncio.Task[Any]) -> None:
+        """Put a connection whose caller has left into the pool, and then leave the gate."""
+        self._closing.discard(opening)
+        if opening.cancelled() or opening.exception() is not None:
+            self.gate.leave()
+            return
+        self._spawn(self._put_back(opening.result()))
+
+    async def _put_back(self, fairy: Any) -> None:
+        try:
+            await greenlet_spawn(fairy.close)
+        finally:
+            self.gate.leave()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self.loop.create_task(work)
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
 
     def give(self, fairy: Any, *, write: bool, broken: bool = False) -> None:
         """Return a connection; a broken one, or one in a transaction, is discarded."""
@@ -221,15 +260,30 @@ class Lane:
             if broken or not self.driver.is_usable(fairy.driver_connection):
                 self.discard(fairy)
             elif self._pool.checkedin() >= self._keep:
-                task = self.loop.create_task(greenlet_spawn(fairy.close))
-                self._closing.add(task)
-                task.add_done_callback(self._closing.discard)
+                self._spawn(greenlet_spawn(fairy.close))
             else:
                 fairy.close()
         finally:
             self.gate.leave()
             if write and self.writer is not None:
                 self.writer.release()
+
+    def retire(self, fairy: Any, *, write: bool, broken: bool = False) -> None:
+        """Take a connection back whose server may not answer; its slot is free a little later."""
+        self._spawn(self._settle(fairy, write=write, broken=broken))
+
+    async def _settle(self, fairy: Any, *, write: bool, broken: bool) -> None:
+        settled = False
+        try:
+            settled = await self.driver.settle(fairy.driver_connection)
+        finally:
+            self.give(fairy, write=write, broken=broken or not settled)
+
+    def renew(self, fairy: Any) -> None:
+        """Replace, before their next use, all connections as old as a given one."""
+        opened: float = fairy.info["dataflow_opened"]
+        if opened >= self._oldest:
+            self._oldest = self.loop.time()
 
     def hold(self, fairy: Any, place: str) -> None:
         """Note who holds a connection for longer than a statement."""

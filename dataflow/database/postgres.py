@@ -27,12 +27,26 @@ from dataflow.database.driver import (
 )
 from dataflow.database.postgres_errors import translate_error
 from dataflow.database.postgres_sync import create_portal_engine
-from dataflow.errors import DataFlowError
+from dataflow.errors import (
+    CannotConnectError,
+    DatabaseBusyError,
+    DataFlowError,
+)
 
 __all__ = ["PostgresDriver"]
 
 UNNEST_ROWS = 500
 """Up to this many rows, arrays in one statement are as fast as a staged COPY."""
+
+_FOREIGN = (
+    asyncio.TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+)
+_SETTLING_S = 1.0
+"""Seconds in which a server must answer to a cancel request."""
 
 
 class PostgresDriver(Driver):
@@ -41,6 +55,11 @@ class PostgresDriver(Driver):
     name: ClassVar[str] = "postgresql"
     estimates: ClassVar[bool] = True
     explain_words: ClassVar[str] = "EXPLAIN"
+    passing: ClassVar[tuple[type[DataFlowError], ...]] = (
+        *Driver.passing,
+        CannotConnectError,
+        DatabaseBusyError,
+    )
     migration_prelude: ClassVar[tuple[str, ...]] = ("SET LOCAL lock_timeout = '10s'",)
     schema_lock: ClassVar[str | None] = "SELECT pg_advisory_xact_lock(7305808869231650932)"
 
@@ -82,11 +101,15 @@ class PostgresDriver(Driver):
         )
 
     def _connect_args(self) -> dict[str, Any]:
-        return {
+        kept = self.config.statement_cache_size
+        options: dict[str, Any] = {
             "timeout": self.config.connect_timeout_s,
-            "statement_cache_size": 256,
+            "statement_cache_size": kept,
             "server_settings": {"application_name": "dataflow"},
         }
+        if kept == 0:  # sessions must not find their statements on another connection either
+            options |= {"prepared_statement_cache_size": 0, "prepared_statement_name_func": str}
+        return options
 
     def is_usable(self, connection: Any) -> bool:
         return not connection.is_closed() and not connection.is_in_transaction()
@@ -111,6 +134,20 @@ class PostgresDriver(Driver):
     def stopped(self, connection: Any) -> bool:
         """Nothing to do: asyncpg cancels on the server by itself."""
         return False
+
+    def is_stale_plan(self, error: BaseException | None) -> bool:
+        return isinstance(error, asyncpg.InvalidCachedStatementError)
+
+    async def settle(self, connection: Any) -> bool:
+        # asyncpg has sent a cancel request, and waits for its end before the next statement.
+        if connection.is_closed():
+            return False
+        sql = "ROLLBACK" if connection.is_in_transaction() else ""
+        try:
+            await connection.execute(sql, timeout=_SETTLING_S)
+        except Exception:  # noqa: BLE001 - whatever is wrong, the connection is of no more use
+            return False
+        return True
 
     async def begin(self, connection: Any, *, isolation: Isolation | None, read_only: bool) -> None:
         sql = "BEGIN"
@@ -273,8 +310,6 @@ class PostgresDriver(Driver):
         return self._dialect.identifier_preparer.format_table(table)
 
     def translate(self, error: BaseException) -> DataFlowError | None:
-        if isinstance(
-            error, asyncio.TimeoutError | asyncpg.PostgresError | asyncpg.InterfaceError | OSError
-        ):
+        if isinstance(error, _FOREIGN):
             return translate_error(error, self.address, self.config)
         return None

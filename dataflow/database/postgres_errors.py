@@ -109,8 +109,10 @@ def translate_error(
         return CannotConnectError(
             url=str(address), detail=f"{_text(error)}.", advise=advice, retryable=False
         )
-    if state == "57014" or isinstance(error, TimeoutError):
+    if state == "57014":
         return StatementTimeoutError(timeout_s=config.statement_timeout_s)
+    if isinstance(error, TimeoutError):  # asyncpg's own: the server may have been faster
+        return StatementTimeoutError(timeout_s=config.statement_timeout_s, outcome="unknown")
     return _translate_stateless(error, state, address)
 
 
@@ -119,8 +121,12 @@ def _translate_stateless(error: BaseException, state: str, address: Address) -> 
         return CannotConnectError(
             url=str(address), detail=f"{_text(error)}.", advise="is the server running there?"
         )
+    if _is_unsent(error):
+        return ConnectionLostError(detail=_text(error), outcome="not_applied")
     if isinstance(error, OSError) or _is_closed(error):
         return ConnectionLostError(detail=_text(error))
+    if type(error).__name__ == "InvalidCachedStatementError":
+        return SerializationFailureError(detail="a table was altered meanwhile.")
     if type(error).__name__ == "DataError":
         return DataValueError(detail=_text(error))
     return StatementError(detail=_text(error), sqlstate=state)
@@ -130,6 +136,14 @@ def _is_lookup(error: BaseException) -> bool:
     return type(error).__name__ == "gaierror"
 
 
+def _is_unsent(error: BaseException) -> bool:
+    # asyncpg says these before it sends anything; the second when the server has spoken
+    # its last word between two statements.
+    text = str(error)
+    return text.endswith("connection is closed") or text.startswith("cannot switch to state")
+
+
 def _is_closed(error: BaseException) -> bool:
     # asyncpg reports a terminated session as an InterfaceError or InternalClientError.
-    return not getattr(error, "sqlstate", None) and "clos" in str(error)
+    confused = type(error).__name__ == "InternalClientError"
+    return confused or (not getattr(error, "sqlstate", None) and "clos" in str(error))

@@ -6,20 +6,27 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar, cast
 
+from dataflow.context import deadline
+from dataflow.database.deadline import in_time, within
 from dataflow.database.driver import Driver, Isolation, Row
 from dataflow.database.lane import Lane
 from dataflow.errors import (
     ConnectionLostError,
     DataFlowError,
+    DeadlineExceededError,
+    ExecutionError,
     LoopError,
+    SerializationFailureError,
+    StatementTimeoutError,
     TransactionAbortedError,
     TransactionClosedError,
 )
 
-__all__ = ["Level", "Savepoint", "Transaction", "outcome_of"]
+__all__ = ["Level", "Savepoint", "Transaction", "is_late", "outcome_of"]
 
 T = TypeVar("T")
 _sql_log = logging.getLogger("dataflow.sql")
@@ -30,6 +37,13 @@ def outcome_of(driver: Driver, error: BaseException) -> BaseException:
     if isinstance(error, DataFlowError):
         return error
     return driver.translate(error) or error
+
+
+def is_late(error: BaseException) -> bool:
+    """Whether a call was given up whose statement may still run."""
+    if isinstance(error, StatementTimeoutError):
+        return error.outcome == "unknown"
+    return isinstance(error, DeadlineExceededError)
 
 
 class Level(Protocol):
@@ -57,6 +71,8 @@ class _Turns:
         self.failure: BaseException | None = None
         self.closed = False
         self.spoiled = False
+        self.late = False
+        self.fresh = True
 
     def check_loop(self) -> None:
         """Refuse use from another event loop than the one that opened it.
@@ -99,29 +115,74 @@ class _Turns:
             TransactionAbortedError: If a statement failed before.
         """
         self.check_loop()
-        async with self.turn:
+        limit = deadline.get()
+        if limit is not None:
+            await within(limit, "not_applied", self.turn.acquire)
+        else:
+            await self.turn.acquire()
+        try:
             self.check_open()
             if self.lane.driver.config.echo:
                 _sql_log.info("%s", args[0] if isinstance(args[0], str) else call.__name__)
+            try:
+                return await self.run_now(call, *args)
+            except SerializationFailureError as error:
+                await self._begin_again(call, error)
             return await self.run_now(call, *args)
+        finally:
+            self.turn.release()
+
+    async def _begin_again(
+        self, call: Callable[..., Awaitable[Any]], error: SerializationFailureError
+    ) -> None:
+        """Go back to an empty transaction if its first statement met an altered table.
+
+        Bulk calls may have used up their rows, so only plain statements are repeated.
+        """
+        driver = self.lane.driver
+        plain = call in (driver.fetch, driver.execute)
+        if not (self.fresh and plain and driver.is_stale_plan(error.__cause__)):
+            raise error
+        try:
+            await in_time("not_applied", self.restart)
+        except Exception as broken:
+            self.spoil(late=True)
+            raise outcome_of(driver, broken) from broken
+        self.failure = None
+
+    async def restart(self) -> None:
+        """Undo what was done at this level, which goes on."""
+        raise NotImplementedError
 
     async def run_now(self, call: Callable[..., Awaitable[T]], /, *args: Any) -> T:
         """Await a driver call without waiting for a turn."""
-        driver = self.lane.driver
+        driver, limit = self.lane.driver, deadline.get()
+        if limit is not None:
+            call = cast("Callable[..., Awaitable[T]]", partial(within, limit, "not_applied", call))
         try:
-            return await call(self.connection, *args)
+            result = await call(self.connection, *args)
         except BaseException as error:
             if isinstance(error, asyncio.CancelledError) and driver.stopped(self.connection):
                 self.spoil()
             found = outcome_of(driver, error)
+            if isinstance(found, DeadlineExceededError):
+                self.spoil(late=True)
+            elif isinstance(found, ExecutionError):
+                found.outcome = "not_applied"  # nothing is, before COMMIT
             self.failure = self.failure or found
             if found is error:
                 raise
             raise found from error
+        self.fresh = False
+        return result
 
-    def spoil(self) -> None:
-        """Let the connection be discarded at the transaction's end."""
-        self.spoiled = True
+    def spoil(self, *, late: bool = False) -> None:
+        """Let the connection be discarded at the transaction's end.
+
+        Args:
+            late: It does not answer in time, so nobody should wait for it.
+        """
+        self.spoiled, self.late = True, self.late or late
 
 
 class Transaction(_Turns):
@@ -132,22 +193,45 @@ class Transaction(_Turns):
         super().__init__(lane, fairy.driver_connection)
         self._fairy = fairy
         self._write = write
+        self._isolation: Isolation | None = None
         self.names = itertools.count(1)
 
     @classmethod
     async def open(
         cls, lane: Lane, *, isolation: Isolation | None, read_only: bool, place: str
     ) -> Self:
-        """Check a connection out and begin on the server."""
-        self = cls(lane, await lane.take(write=not read_only), write=not read_only)
+        """Check a connection out and begin on the server.
+
+        Raises:
+            ConnectionLostError: With outcome `"not_applied"`.
+            DeadlineExceededError: Likewise.
+        """
+        take = partial(lane.take, write=not read_only)
+        self = cls(lane, await in_time("not_applied", take), write=not read_only)
+        self._isolation = isolation
         lane.hold(self._fairy, place)
         try:
-            begin = lane.driver.begin
-            await begin(self.connection, isolation=isolation, read_only=read_only)
+            await in_time("not_applied", self._begin)
         except BaseException as error:
+            found = outcome_of(lane.driver, error)
+            self.late = is_late(found)
             self._give_back(broken=True)
-            raise outcome_of(lane.driver, error) from error
+            if isinstance(found, ExecutionError):
+                found.outcome = "not_applied"
+            if found is error:
+                raise
+            raise found from error
         return self
+
+    async def _begin(self) -> None:
+        begin = self.lane.driver.begin
+        await begin(self.connection, isolation=self._isolation, read_only=not self._write)
+
+    async def restart(self) -> None:
+        """Roll back and begin again, on a connection that prepares its statements anew."""
+        self.lane.renew(self._fairy)
+        await self.lane.driver.run_plain(self.connection, "ROLLBACK")
+        await self._begin()
 
     async def commit(self) -> None:
         """Commit, and give the connection back.
@@ -163,13 +247,19 @@ class Transaction(_Turns):
             await self.rollback()
             raise _aborted(self.failure, ended=True) from self.failure
         try:
-            await self._end("COMMIT")
+            await in_time("unknown", self._end, "COMMIT")
         except BaseException as error:
-            if isinstance(outcome_of(self.lane.driver, error), ConnectionLostError):
+            found = outcome_of(self.lane.driver, error)
+            self.late = is_late(found)
+            if self.late or isinstance(found, ConnectionLostError):
                 self._give_back(broken=True)
             else:
                 await self.rollback()
-            raise outcome_of(self.lane.driver, error) from error
+            if isinstance(found, ExecutionError) and not self._write:
+                found.outcome = "not_applied"  # nothing was written
+            if found is error:
+                raise
+            raise found from error
         self._give_back()
 
     async def rollback(self) -> None:
@@ -178,8 +268,9 @@ class Transaction(_Turns):
             self._give_back(broken=True)
             return
         try:
-            await self._end("ROLLBACK")
-        except Exception:  # noqa: BLE001 - whatever is wrong, closing the connection rolls back
+            await in_time("not_applied", self._end, "ROLLBACK")
+        except Exception as error:  # noqa: BLE001 - whatever is wrong, closing the connection rolls back
+            self.late = is_late(outcome_of(self.lane.driver, error))
             self._give_back(broken=True)
             return
         except BaseException:
@@ -201,7 +292,10 @@ class Transaction(_Turns):
     def _give_back(self, *, broken: bool = False) -> None:
         self.closed = True
         self.lane.unhold(self._fairy)
-        self.lane.give(self._fairy, write=self._write, broken=broken)
+        if self.late:
+            self.lane.retire(self._fairy, write=self._write)
+        else:
+            self.lane.give(self._fairy, write=self._write, broken=broken)
 
 
 class Savepoint(_Turns):
@@ -218,10 +312,14 @@ class Savepoint(_Turns):
         self._names = names
         self._name = f"dataflow_{next(names)}"
 
-    def spoil(self) -> None:
+    def spoil(self, *, late: bool = False) -> None:
         """Let the connection be discarded at the outermost transaction's end."""
-        self.spoiled = True
-        self._parent.spoil()
+        super().spoil(late=late)
+        self._parent.spoil(late=late)
+
+    async def restart(self) -> None:
+        """Roll back to the savepoint, which stays."""
+        await self.lane.driver.run_plain(self.connection, f"ROLLBACK TO SAVEPOINT {self._name}")
 
     def savepoint(self) -> Savepoint:
         """Return a nested part."""

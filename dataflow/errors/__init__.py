@@ -27,7 +27,8 @@ DataFlowError
     ├── StatementTimeoutError      DF216   SerializationFailureError  DF217
     ├── DeadlockError              DF218   DatabaseBusyError          DF219
     ├── CannotConnectError         DF220   DatabaseClosedError        DF221
-    ├── TransactionClosedError     DF222
+    ├── TransactionClosedError     DF222   CircuitOpenError           DF226
+    ├── DeadlineExceededError      DF227
     ├── NodeTimeoutError           DF301   UnresolvedReferenceError   DF302
     ├── WorkflowFailedError        DF303   NodeOutputError            DF304
 ```
@@ -86,9 +87,11 @@ from dataflow.errors.definition import (
 )
 from dataflow.errors.execution import (
     CannotConnectError,
+    CircuitOpenError,
     ConnectionLostError,
     DatabaseBusyError,
     DatabaseClosedError,
+    DeadlineExceededError,
     DeadlockError,
     NodeOutputError,
     NodeTimeoutError,
@@ -106,6 +109,7 @@ __all__ = [
     "AppendOnlyError",
     "CannotConnectError",
     "CheckViolationError",
+    "CircuitOpenError",
     "ConfigurationError",
     "ConnectionLostError",
     "CursorError",
@@ -115,6 +119,7 @@ __all__ = [
     "DatabaseBusyError",
     "DatabaseClosedError",
     "DatabaseError",
+    "DeadlineExceededError",
     "DeadlockError",
     "DefinitionError",
     "DuplicateModelError",

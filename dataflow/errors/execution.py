@@ -8,9 +8,11 @@ from dataflow.errors.base import DataFlowError, ExecutionError
 
 __all__ = [
     "CannotConnectError",
+    "CircuitOpenError",
     "ConnectionLostError",
     "DatabaseBusyError",
     "DatabaseClosedError",
+    "DeadlineExceededError",
     "DeadlockError",
     "NodeOutputError",
     "NodeTimeoutError",
@@ -111,6 +113,27 @@ class TransactionClosedError(ExecutionError):
     def advice(self) -> str:
         """Say how to avoid it."""
         return "await all work before the `with db.transaction()` block ends"
+
+
+class CircuitOpenError(ExecutionError):
+    """A circuit breaker lets no call through, because too many have failed."""
+
+    code = "DF226"
+    retryable = True
+    outcome = "not_applied"
+    text = "the circuit {name!r} is open after {failures} failures; next try in {wait_s:.1f} s."
+
+    def advice(self) -> str:
+        """Say how it closes."""
+        return "it closes by itself when a call succeeds after that time"
+
+
+class DeadlineExceededError(ExecutionError):
+    """A call did not end before the deadline of its block."""
+
+    code = "DF227"
+    retryable = True
+    text = "the call did not end before its deadline of {seconds:g} s."
 
 
 class NodeTimeoutError(ExecutionError):

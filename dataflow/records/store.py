@@ -6,13 +6,16 @@ Each verb compiles its statement once per shape and then only fills parameters.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import sqlalchemy as sa
 
 from dataflow.database.database import Database
+from dataflow.database.deadline import in_time
 from dataflow.database.transaction import Level
 from dataflow.errors import (
+    ConnectionLostError,
     DatabaseError,
     MultipleRecordsError,
     ParameterError,
@@ -22,6 +25,7 @@ from dataflow.errors import (
 from dataflow.models.spec import ModelSpec
 from dataflow.query.filters import Filter, parse_filter
 from dataflow.records.compiler import Compiler
+from dataflow.records.doubt import Doubt
 from dataflow.records.faults import explain_fields
 from dataflow.records.listing import ListRequest
 from dataflow.records.pages import Pages
@@ -64,6 +68,7 @@ class Store:
         self.related = Related(spec, stores)
         self.compiler = Compiler(spec, self.scope, database.driver.dialect)
         self.pages = Pages(database, self.compiler, self.validator, self.related)
+        self.doubt = Doubt(database, spec, partial(self.read, include_deleted=True))
         self.other = stores
         self._prepare_schema = prepare_schema
         self._ready = False
@@ -74,7 +79,7 @@ class Store:
         if self.scope.tenant is not None:
             self.scope.tenant.require()
         if not self._ready:
-            await self._prepare_schema()
+            await in_time("not_applied", self._prepare_schema)
             self._ready = True
 
     # --------------------------------------------------------------- criteria
@@ -111,17 +116,22 @@ class Store:
         record.update(self.validator.record(values))
         prepared = self.compiler.get(("create", *record), self._insert, tuple(record))
         args = prepared.args({f"v_{name}": value for name, value in record.items()})
-        rows = await self._write(prepared, args)
+        try:
+            stored = await self._write(prepared, args)
+        except ConnectionLostError as error:
+            again = partial(self._write, prepared, args)
+            stored = await self.doubt.created(error, again, values, record)
         if self.spec.key_is_generated and self.spec.key[0] in record:
             await self.advance_key(record[self.spec.key[0]])
-        return prepared.reader.one(rows[0])
+        return cast("Record", stored)
 
-    async def _write(self, prepared: Prepared, args: Sequence[Any]) -> Sequence[Any]:
+    async def _write(self, prepared: Prepared, args: Sequence[Any]) -> Record | None:
         try:
-            return await self.database.fetch(prepared.sql, args, write=True)
+            rows = await self.database.fetch(prepared.sql, args, write=True)
         except DatabaseError as error:
             explain_fields(error, self.spec)
             raise
+        return prepared.reader.one(rows[0]) if rows else None
 
     async def advance_key(self, highest: int, level: Level | None = None) -> None:
         """Let generated keys go on above a given one."""
@@ -203,9 +213,14 @@ class Store:
         values = {f"v_{name}": value for name, value in record.items()}
         values |= where.parameters
         values["expected"] = expect_version
-        rows = await self._write(prepared, prepared.args(values))
-        if rows:
-            return prepared.reader.one(rows[0])
+        args = prepared.args(values)
+        try:
+            changed = await self._write(prepared, args)
+        except ConnectionLostError as error:
+            again = partial(self._write, prepared, args)
+            changed = await self.doubt.updated(error, again, where, (expect_version, record))
+        if changed is not None:
+            return changed
         await self._explain(
             where, "Update", include_deleted=include_deleted, expected=expect_version
         )
@@ -259,9 +274,13 @@ class Store:
             self._delete, where, soft, include_deleted,
         )  # fmt: skip
         values = {**where.parameters, **self.scope.deleted()}
-        rows = await self._write(prepared, prepared.args(values))
-        if rows:
-            return prepared.reader.one(rows[0])
+        args = prepared.args(values)
+        try:
+            gone = await self._write(prepared, args)
+        except ConnectionLostError as error:
+            gone = await self.doubt.deleted(error, partial(self._write, prepared, args), where)
+        if gone is not None:
+            return gone
         await self._explain(where, "Delete", include_deleted=include_deleted)
         return None
 

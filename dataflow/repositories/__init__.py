@@ -1,7 +1,9 @@
 """Repositories and sessions: the data layer of applications written with SQLAlchemy."""
 
 from dataflow.repositories.async_repository import AsyncRepository, AsyncTenantRepository
+from dataflow.repositories.breaker import CircuitBreaker
 from dataflow.repositories.factory import create_async_repository, create_repository
+from dataflow.repositories.health import DatabaseHealthChecker, HealthCheckResult, HealthStatus
 from dataflow.repositories.manager import DatabaseManager
 from dataflow.repositories.options import (
     CursorPaginationParams,
@@ -19,18 +21,25 @@ from dataflow.repositories.paginators import (
     PerformancePaginator,
 )
 from dataflow.repositories.per_call import PerCallRepository
+from dataflow.repositories.policies import RetryPolicy, RetryStrategy, with_retry
 from dataflow.repositories.repository import BaseRepository, BaseTenantRepository, Repository
+from dataflow.repositories.transactions import DatabaseTransaction, TransactionManager
 
 __all__ = [
     "AsyncRepository",
     "AsyncTenantRepository",
     "BaseRepository",
     "BaseTenantRepository",
+    "CircuitBreaker",
     "CursorPaginationParams",
     "CursorResult",
+    "DatabaseHealthChecker",
     "DatabaseManager",
     "DatabasePaginator",
+    "DatabaseTransaction",
     "FilterOperator",
+    "HealthCheckResult",
+    "HealthStatus",
     "PaginationHelper",
     "PaginationParams",
     "PaginationResult",
@@ -39,7 +48,11 @@ __all__ = [
     "QueryFilter",
     "QueryOptions",
     "Repository",
+    "RetryPolicy",
+    "RetryStrategy",
     "SortField",
+    "TransactionManager",
     "create_async_repository",
     "create_repository",
+    "with_retry",
 ]

@@ -34,6 +34,8 @@ FACTS = {
     "results": Results({"a": {"x": 1}}, {"a": "completed"}),
     "failures": {"b": ValueError("no")},
     "places": {"b": "app.py:3"},
+    "seconds": 1.5,
+    "wait_s": 1.5,
     "timeout_s": 1.5,
     "waited_s": 0.5,
     "extra": "web",
