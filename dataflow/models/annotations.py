@@ -13,7 +13,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel, PydanticUserError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, PydanticUserError
 from pydantic import Field as Constraint
 from sqlalchemy import Boolean, Date, String, Text, Time, Uuid
 from sqlalchemy.types import TypeEngine
@@ -33,7 +33,14 @@ from dataflow.models.columntypes import (
 )
 from dataflow.models.fields import FieldInfo
 
-__all__ = ["Resolved", "Unsupported", "column_type_for", "resolve", "validated_annotation"]
+__all__ = [
+    "KeyText",
+    "Resolved",
+    "Unsupported",
+    "column_type_for",
+    "resolve",
+    "validated_annotation",
+]
 
 INT_MIN, INT_MAX = -(2**63), 2**63 - 1
 _JSON_ORIGINS = (list, dict, set, frozenset, tuple)
@@ -240,6 +247,14 @@ _EXTRA: dict[Any, tuple[Any, ...]] = {
     dt.time: (AfterValidator(_refuse_zone),),
     dt.datetime: (AfterValidator(_to_utc),),
 }
+
+
+def _text_of_key(value: Any) -> Any:
+    return str(value) if type(value) in (int, uuid.UUID) else value
+
+
+KeyText = Annotated[str, BeforeValidator(_text_of_key)]
+"""A text that may be given as a UUID or a whole number, as `TextKey` stores it."""
 
 
 def validated_annotation(full: Any, base: Any, info: FieldInfo, *, nullable: bool) -> Any:

@@ -20,6 +20,7 @@ from sqlalchemy.types import TypeEngine
 from dataflow.errors import AnnotationError, DataValueError, OptionError
 from dataflow.identifiers import uuid7
 from dataflow.models.annotations import (
+    KeyText,
     Resolved,
     Unsupported,
     column_type_for,
@@ -420,6 +421,7 @@ def maintained_fields(
 def _mapped_field(mapper: Mapper[Any], name: str, column: sa.Column[Any]) -> FieldSpec:
     nullable = bool(column.nullable) and not column.primary_key
     base = _python_type(column)
+    full = KeyText if isinstance(column.type, TextKey) else base
     table: Any = mapper.local_table
     identity = table.autoincrement_column is column and base is int
     info = FieldInfo(
@@ -433,7 +435,7 @@ def _mapped_field(mapper: Mapper[Any], name: str, column: sa.Column[Any]) -> Fie
         default = None
     return FieldSpec(
         name=name,
-        annotation=validated_annotation(base, base, info, nullable=nullable),
+        annotation=validated_annotation(full, base, info, nullable=nullable),
         column=column,
         info=info,
         declared=base,
@@ -451,7 +453,8 @@ def _python_type(column: sa.Column[Any]) -> Any:
         kind = column.type.python_type
     except NotImplementedError:
         return Any
-    return Any if kind in (dict, list) else kind
+    is_foreign = not isinstance(column.type, JsonValue)  # holds any document, whatever it says
+    return Any if is_foreign and kind in (dict, list) else kind
 
 
 def _default_of(column: sa.Column[Any]) -> tuple[Any, Any]:

@@ -86,6 +86,11 @@ class Converted(TypeDecorator[Any]):
         super().__init_subclass__(**options)
         cls.cache_ok = cls.__dict__.get("cache_ok", True)  # SQLAlchemy looks at each class alone
 
+    @property
+    def python_type(self) -> Any:
+        """The type of values, by which mapped classes check them."""
+        return self.impl_instance.python_type
+
     def to_driver(self, dialect: Dialect) -> Convert | None:
         """Return the conversion of a non-null value for the driver, or None."""
         raise NotImplementedError
@@ -296,6 +301,10 @@ class EnumValue(Converted):
         self.members = members
         self.numeric = all(isinstance(member.value, int) for member in members)
 
+    @property
+    def python_type(self) -> type[enum.Enum]:
+        return self.members
+
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         return dialect.type_descriptor(BigInteger() if self.numeric else Text())
 
@@ -333,6 +342,10 @@ class JsonValue(Converted):
             self.cache_ok = False
         plain = annotation in (dict, list, Any)
         self._adapter: TypeAdapter[Any] | None = None if plain else TypeAdapter(annotation)
+
+    @property
+    def python_type(self) -> Any:
+        return self.annotation
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         if dialect.name == "postgresql":

@@ -20,8 +20,8 @@ from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
 from dataflow.errors import DataValueError, RecordValidationError, did_you_mean
-from dataflow.models.annotations import validated_annotation
-from dataflow.models.columntypes import EncodedJson, JsonValue
+from dataflow.models.annotations import KeyText, validated_annotation
+from dataflow.models.columntypes import EncodedJson, JsonValue, TextKey
 from dataflow.models.fields import MISSING, FieldInfo
 from dataflow.models.spec import FieldSpec, ModelSpec
 from dataflow.records.encoding import is_uniform
@@ -259,7 +259,8 @@ class Comparisons:
 
 
 def _unbounded(field: FieldSpec) -> Any:
-    return validated_annotation(field.declared, field.declared, FieldInfo(), nullable=False)
+    full = KeyText if isinstance(field.column.type, TextKey) else field.declared
+    return validated_annotation(full, field.declared, FieldInfo(), nullable=False)
 
 
 _UNKNOWN = "there is no such field"

@@ -186,7 +186,8 @@ class Operations(Generic[T]):
     def exists(self, filters: Filters = None) -> bool:
         """Return whether a record matches."""
         where = self.where(filters)
-        statement = self.select(where).with_only_columns(sa.literal(1)).limit(1)
+        statement = self.select(where).with_only_columns(sa.literal(1))
+        statement = statement.select_from(self.model).limit(1)
         return self.session.scalar(statement, where.parameters) is not None
 
     # ------------------------------------------------------------------ write

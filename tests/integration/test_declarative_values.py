@@ -1,0 +1,88 @@
+"""Values of classes that SQLAlchemy maps are checked by the types of their columns."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, mapped_column
+
+from dataflow import DataFlow
+from dataflow.errors import RecordValidationError
+from dataflow.models.columntypes import EnumValue
+from dataflow.models.enums import WorkflowStatus
+from dataflow.models.mixins import CorrelationMixin
+from dataflow.models.ready import BaseModel
+from dataflow.repositories import Repository
+
+AT = "2026-03-01T12:00:00+02:00"
+
+
+class Sighting(CorrelationMixin, BaseModel):
+    __tablename__ = "declarative_sightings"
+
+    at: Mapped[dt.datetime]
+    details: Mapped[dict[str, Any]]
+    took: Mapped[dt.timedelta | None]
+    status: Mapped[WorkflowStatus] = mapped_column(EnumValue(WorkflowStatus), default="draft")
+
+
+@pytest.fixture
+def sightings(db: DataFlow) -> Iterator[Repository[Sighting]]:
+    db.adopt(Sighting)
+    with db.session() as session:
+        yield Repository(session, Sighting)
+
+
+def test_texts_of_json_become_values_of_the_columns_types(db: DataFlow):
+    db.adopt(Sighting)
+
+    made = db.create("Sighting", at=AT, details={"a": 1}, took="PT90S", status="active")
+
+    assert made["at"] == dt.datetime(2026, 3, 1, 10, tzinfo=dt.UTC)
+    assert made["took"] == dt.timedelta(seconds=90)
+    assert made["status"] is WorkflowStatus.ACTIVE
+    assert db.bulk_create("Sighting", [{"at": AT, "details": {}}])["inserted"] == 1
+    assert db.count("Sighting", {"at": AT}) == 2
+
+
+def test_a_repositorys_record_has_the_types_of_its_columns_before_it_is_read_again(
+    sightings: Repository[Sighting],
+):
+    made = sightings.create({"at": dt.datetime(2026, 3, 1, 10), "details": {"a": [1]}})
+
+    assert made.at == dt.datetime(2026, 3, 1, 10, tzinfo=dt.UTC)
+    assert made.details == {"a": [1]}
+
+
+@pytest.mark.parametrize("correlation", [7, uuid.UUID(int=7), "seven"])
+def test_a_key_is_given_as_text_uuid_or_whole_number(
+    db: DataFlow, sightings: Repository[Sighting], correlation: object
+):
+    values = {"at": AT, "details": {}, "correlation_id": correlation}
+
+    assert sightings.create(values).correlation_id == str(correlation)
+    assert sightings.count({"correlation_id": correlation}) == 1
+    assert sightings.exists({"correlation_id": {"$in": [correlation]}})
+    statement = sa.select(Sighting).where(Sighting.correlation_id == str(correlation))
+    assert sightings.session.scalars(statement).one().correlation_id == str(correlation)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("at", "soon"), ("details", "text"), ("details", [1]), ("took", "long"), ("status", "x")],
+)
+def test_a_value_that_does_not_fit_is_refused_and_named(
+    db: DataFlow, sightings: Repository[Sighting], field: str, value: object
+):
+    values = {"at": AT, "details": {}, field: value}
+
+    with pytest.raises(RecordValidationError, match=f"\n  {field}"):
+        sightings.create(values)
+    sightings.session.close()
+    with pytest.raises(RecordValidationError, match=f"\n  {field}"):
+        db.create("Sighting", values)
