@@ -298,6 +298,10 @@ class EnumValue(Converted):
         self.members = members
         self.numeric = all(isinstance(member.value, int) for member in members)
 
+    @property
+    def python_type(self) -> type[enum.Enum]:
+        return self.members
+
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         return dialect.type_descriptor(BigInteger() if self.numeric else Text())
 
