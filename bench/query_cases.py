@@ -45,7 +45,7 @@ class QueryBench(Protocol):
 
 def _statement(bench: QueryBench) -> Callable[[dict[str, Any]], Any]:
     """Return what a list call does before it goes to the database."""
-    store = bench.db._store_of("Order")
+    store = bench.db._catalogue.store_of("Order")
 
     def compile_list(filter: dict[str, Any]) -> Any:
         request = list_request(store, {"filter": filter})

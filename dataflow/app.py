@@ -66,14 +66,17 @@ class AsyncFace(AsyncVerbs):
         """Create missing tables and columns now instead of at first use."""
         await self._models.prepare()
 
-    def session(self, tenant_id: Any = None, *, include_deleted: bool = False) -> SessionBlock:
+    def session(
+        self, tenant_id: Any = None, *, include_deleted: bool = False, read_only: bool = False
+    ) -> SessionBlock:
         """Return a block, `async with`, around a SQLAlchemy `AsyncSession`; commit yourself.
 
         Args:
             tenant_id: Whose records it sees; None: the tenant of the block around it.
             include_deleted: Whether it sees records of soft-delete models that are deleted.
+            read_only: Refuse writes; on SQLite, do not wait for those who write.
         """
-        return self._sessions.block(tenant_id, include_deleted=include_deleted)
+        return self._sessions.block(tenant_id, include_deleted=include_deleted, read_only=read_only)
 
     async def run_transaction(
         self,
@@ -204,15 +207,21 @@ class DataFlow(Verbs):
         """Return a block in which reads see the records of all tenants, and writes fail."""
         return Setting(tenant, ALL_TENANTS)
 
-    def session(self, tenant_id: Any = None, *, include_deleted: bool = False) -> SyncSession:
+    def session(
+        self, tenant_id: Any = None, *, include_deleted: bool = False, read_only: bool = False
+    ) -> SyncSession:
         """Return a SQLAlchemy `Session` for threads; use it with `with`, and commit yourself.
 
         Args:
             tenant_id: Whose records it sees; None: the tenant of the block around it.
             include_deleted: Whether it sees records of soft-delete models that are deleted.
+            read_only: Refuse writes; on SQLite, do not wait for those who write.
         """
         portal.call(self._catalogue.prepare())
-        return self._sessions.block(tenant_id, include_deleted=include_deleted).open_sync()
+        block = self._sessions.block(
+            tenant_id, include_deleted=include_deleted, read_only=read_only
+        )
+        return block.open_sync()
 
     # ------------------------------------------------------------- inspection
 

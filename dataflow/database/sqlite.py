@@ -168,7 +168,9 @@ class SqliteDriver(Driver):
         return engine
 
     def listen(self, engine: sa.Engine) -> None:
-        event.listen(engine, "begin", _begin_for_writing)
+        event.listen(engine, "begin", _begin)
+        event.listen(engine, "commit", _end)
+        event.listen(engine, "rollback", _end)
 
     def _query(self) -> dict[str, str]:
         given = {key: str(value) for key, value in self.address.url.query.items()}
@@ -352,6 +354,19 @@ def _parts(rows: Rows) -> Iterator[list[tuple[Any, ...]]]:
         yield part
 
 
-def _begin_for_writing(connection: sa.Connection) -> None:
-    read_only = connection.get_execution_options().get("dataflow_read_only")
-    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+def _is_read_only(connection: sa.Connection) -> bool:
+    return bool(connection.get_execution_options().get("dataflow_read_only"))
+
+
+def _begin(connection: sa.Connection) -> None:
+    """Begin as a writer, who waits here for others; as a reader where no one writes."""
+    if _is_read_only(connection):
+        connection.exec_driver_sql("PRAGMA query_only = ON")
+        connection.exec_driver_sql("BEGIN")
+    else:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _end(connection: sa.Connection) -> None:
+    if _is_read_only(connection):
+        connection.exec_driver_sql("PRAGMA query_only = OFF")

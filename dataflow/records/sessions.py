@@ -26,6 +26,9 @@ from dataflow.records.scoped_sql import Rules, scoped_compiler
 __all__ = ["SessionBlock", "Sessions"]
 
 
+_READ_ONLY: Mapping[str, Any] = {"dataflow_read_only": True, "postgresql_readonly": True}
+
+
 class Kind(NamedTuple):
     """What a session sees."""
 
@@ -73,9 +76,11 @@ class Sessions:
                 advise="open the session outside of db.transaction(), or use the verbs inside",
             )
 
-    def block(self, chosen: Any, *, include_deleted: bool = False) -> SessionBlock:
+    def block(
+        self, chosen: Any, *, include_deleted: bool = False, read_only: bool = False
+    ) -> SessionBlock:
         """Return a session for `async with`, or to be opened for a thread."""
-        return SessionBlock(self, chosen, include_deleted=include_deleted)
+        return SessionBlock(self, chosen, include_deleted=include_deleted, read_only=read_only)
 
     async def engine(self, kind: Kind) -> AsyncEngine:
         """Return the engine of the running loop whose statements are scoped."""
@@ -237,13 +242,16 @@ def _values_of(name: str, parameters: Mapping[str, Any]) -> list[Any]:
 class SessionBlock:
     """A session for `with` or `async with`; it is closed at the end, and never commits."""
 
-    def __init__(self, sessions: Sessions, chosen: Any, *, include_deleted: bool) -> None:
+    def __init__(
+        self, sessions: Sessions, chosen: Any, *, include_deleted: bool, read_only: bool
+    ) -> None:
         """Keep what is asked for; nothing is opened before the block begins."""
         if chosen == "":
             raise ParameterError(problem="'' names no tenant.")
         self._sessions = sessions
         self._info = {"tenant": chosen}
         self._include_deleted = include_deleted
+        self._options = _READ_ONLY if read_only else {}
         self._open: AsyncSession | None = None
 
     def _kind(self) -> Kind:
@@ -255,8 +263,9 @@ class SessionBlock:
         """Return an open session, which the caller closes."""
         self._sessions.refuse_nested()
         await self._sessions.prepare_schema()
+        engine = await self._sessions.engine(self._kind())
         return AsyncSession(
-            await self._sessions.engine(self._kind()),
+            engine.execution_options(**self._options),
             sync_session_class=ScopedSession,
             expire_on_commit=False,
             info=dict(self._info),
@@ -274,4 +283,5 @@ class SessionBlock:
         """Return an open session for threads, which the caller closes."""
         self._sessions.refuse_nested()
         engine = self._sessions.sync_engine(self._kind())
+        engine = engine.execution_options(**self._options)
         return ScopedSession(engine, expire_on_commit=False, info=dict(self._info))

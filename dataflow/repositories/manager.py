@@ -64,15 +64,18 @@ class DatabaseManager:
         self.register()
         await self.db.aio.create_tables()
 
-    def get_session(self, tenant_id: Any = None, *, include_deleted: bool = False) -> SessionBlock:
+    def get_session(
+        self, tenant_id: Any = None, *, include_deleted: bool = False, read_only: bool = False
+    ) -> SessionBlock:
         """Return a block, `async with`, around a session for the records of one tenant.
 
         Args:
             tenant_id: Whose records; None: the tenant of the block around it.
             include_deleted: Whether deleted records are seen.
+            read_only: Refuse writes; on SQLite, do not wait for those who write.
         """
         self.register()
-        return self.db.aio.session(tenant_id, include_deleted=include_deleted)
+        return self.db.aio.session(tenant_id, include_deleted=include_deleted, read_only=read_only)
 
     async def get_stats(self, tenant_id: Any = None) -> dict[str, Any]:
         """Return `{"models": {name: {"total", "deleted", "by_status"}}, "pool": {…}}`.

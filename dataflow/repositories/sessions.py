@@ -75,13 +75,14 @@ async def get_engine() -> AsyncEngine:
     return await _shared.get().get_engine()
 
 
-def get_session(tenant_id: Any = None) -> SessionBlock:
+def get_session(tenant_id: Any = None, *, read_only: bool = False) -> SessionBlock:
     """Return a block, `async with`, around a session; its user commits.
 
     Args:
         tenant_id: Whose records; None: the tenant of the block around it.
+        read_only: Refuse writes; on SQLite, do not wait for those who write.
     """
-    return _shared.get().get_session(tenant_id)
+    return _shared.get().get_session(tenant_id, read_only=read_only)
 
 
 def async_session_factory(tenant_id: Any = None) -> SessionBlock:

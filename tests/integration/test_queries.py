@@ -201,7 +201,7 @@ def test_links_are_included_with_one_statement_each(db: DataFlow):
 
 
 def test_the_query_builder_makes_the_inputs_of_a_list_node(people: DataFlow, runtime: LocalRuntime):
-    person = people._store_of("Person").spec.model
+    person = people._catalogue.store_of("Person").spec.model
     query = person.query_builder()
     query.filter({"age": {"$gt": 10}})
     query.filter({"name": {"$in": ["Ada", "50%", "John"]}})
@@ -221,7 +221,7 @@ def test_the_query_builder_makes_the_inputs_of_a_list_node(people: DataFlow, run
 
 
 def test_the_query_builder_refuses_a_mistake_at_once(people: DataFlow):
-    person = people._store_of("Person").spec.model
+    person = people._catalogue.store_of("Person").spec.model
 
     with pytest.raises(UnknownFieldError) as caught:
         person.query_builder().filter({"agee": 1})
