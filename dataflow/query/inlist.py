@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
 import sqlalchemy as sa
+from pydantic_core import to_json
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeDecorator, TypeEngine
@@ -37,11 +37,15 @@ class ListOf(TypeDecorator[Any]):
         item = bind_processor(self.item, dialect)
         pack: Callable[[Any], Any] = list
         if dialect.name != "postgresql":
-            pack = json.dumps
+            pack = _json_text
             item = bytes.hex if is_bytes(self.item) else item
         if item is None:
             return pack
         return lambda values: pack([item(value) for value in values])
+
+
+def _json_text(values: list[Any]) -> str:
+    return to_json(values).decode()  # a third of the time of json.dumps
 
 
 class InList(sa.ColumnElement[bool]):
