@@ -26,6 +26,7 @@ from bench.faults import (
     pooler,
     queries,
     restarts,
+    tenants,
 )
 from bench.faults.case import Case, Verdict
 from bench.fresh import ROOT
@@ -49,6 +50,7 @@ CASES: tuple[Case, ...] = (
     *depth.CASES,
     *patterns.CASES,
     *migrations.CASES,
+    *tenants.CASES,
 )
 
 
