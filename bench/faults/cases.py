@@ -26,6 +26,7 @@ from bench.faults import (
     pooler,
     queries,
     restarts,
+    state,
     tenants,
 )
 from bench.faults.case import Case, Verdict
@@ -51,6 +52,7 @@ CASES: tuple[Case, ...] = (
     *patterns.CASES,
     *migrations.CASES,
     *tenants.CASES,
+    *state.CASES,
 )
 
 

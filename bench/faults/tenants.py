@@ -156,8 +156,8 @@ class Operations:
         return found["records"], _by_id(book.where(least))
 
     async def do_list_of_or(self, book: Books) -> Found:
-        filter = {"$or": [{"n": {"$lt": 50}}, {"code": {"$ne": -5}}]}
-        found = await self.db.aio.list("Box", filter, sort="-n", fields=FIELDS, limit=None)
+        either = {"$or": [{"n": {"$lt": 50}}, {"code": {"$ne": -5}}]}
+        found = await self.db.aio.list("Box", either, sort="-n", fields=FIELDS, limit=None)
         return _by_id(found["records"]), _by_id(book.boxes.values())
 
     async def do_pages(self, book: Books) -> Found:
