@@ -10,6 +10,7 @@ import sys
 from bench.faults import (
     altered,
     blackhole,
+    bodies,
     cancel,
     conflicts,
     contention,
@@ -21,6 +22,7 @@ from bench.faults import (
     loops,
     lost,
     migrations,
+    mixing,
     nested,
     patterns,
     pooler,
@@ -52,6 +54,8 @@ CASES: tuple[Case, ...] = (
     *patterns.CASES,
     *migrations.CASES,
     *tenants.CASES,
+    *mixing.CASES,
+    *bodies.CASES,
     *state.CASES,
 )
 

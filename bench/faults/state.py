@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, nullcontext, suppress
 from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
+from hypothesis.errors import HypothesisException
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from bench.faults.case import Case, Verdict
@@ -28,8 +29,8 @@ rows = st.lists(st.tuples(codes, numbers), min_size=1, max_size=4, unique_by=lam
 Cards = dict[int, dict[str, Any]]
 
 
-class _Undo(Exception):
-    pass
+class _UndoError(Exception):
+    """Rolls a transaction back."""
 
 
 def open_cards(url: str) -> DataFlow:
@@ -57,8 +58,7 @@ class CardMachine(RuleBasedStateMachine):
         self.before: dict[str, Cards] | None = None
         self.open = ExitStack()
         for tenant in TENANTS:
-            with self.db.tenant(tenant):
-                self.db.bulk_delete("Card", all=True, hard=True)
+            self.node(tenant, "BulkDelete", all=True, hard=True, include_deleted=True)
 
     def node(self, tenant: str, verb: str, **inputs: Any) -> Any:
         """Run one node; in an open transaction, so that it can fail alone."""
@@ -128,7 +128,7 @@ class CardMachine(RuleBasedStateMachine):
             self.change(tenant, key, n=n)
 
     @rule(tenant=tenants, place=places, hard=st.booleans())
-    def delete(self, tenant: str, place: int, hard: bool) -> None:
+    def delete(self, tenant: str, place: int, *, hard: bool) -> None:
         key = self.key(place)
         found = self.node(tenant, "Delete", id=key, hard=hard)
         assert found["deleted"] == (key in self.live(tenant))
@@ -184,7 +184,7 @@ class CardMachine(RuleBasedStateMachine):
         assert found["deleted"] == len(mine)
 
     @rule(tenant=tenants, data=rows, ignore=st.booleans())
-    def bulk_upsert(self, tenant: str, data: list[tuple[int, int]], ignore: bool) -> None:
+    def bulk_upsert(self, tenant: str, data: list[tuple[int, int]], *, ignore: bool) -> None:
         known = {code: self.coded(tenant, code) for code, _ in data}
         found = self.node(
             tenant, "BulkUpsert", data=[{"code": code, "n": n} for code, n in data],
@@ -205,17 +205,15 @@ class CardMachine(RuleBasedStateMachine):
             self.before = copy.deepcopy(self.cards)
 
     @rule(commit=st.booleans())
-    def end(self, commit: bool) -> None:
+    def end(self, *, commit: bool) -> None:
         if self.before is None:
             return
         if commit:
             self.open.close()
         else:
-            undo = _Undo()
-            try:
-                self.open.__exit__(_Undo, undo, None)
-            except _Undo:
-                pass
+            undo = _UndoError()
+            with suppress(_UndoError):
+                self.open.__exit__(_UndoError, undo, None)
             self.cards = self.before
         self.before = None
 
@@ -225,9 +223,9 @@ class CardMachine(RuleBasedStateMachine):
             with self.db.tenant(tenant):
                 found = self.db.list("Card", limit=None, include_deleted=True)["records"]
             assert {r["tenant_id"] for r in found} <= {tenant}
-            assert {r["id"]: (r["code"], r["n"], r["version"], bool(r["deleted_at"])) for r in found} == {
-                key: (c["code"], c["n"], c["version"], c["deleted"]) for key, c in cards.items()
-            }
+            assert {
+                r["id"]: (r["code"], r["n"], r["version"], bool(r["deleted_at"])) for r in found
+            } == {key: (c["code"], c["n"], c["version"], c["deleted"]) for key, c in cards.items()}
 
     def teardown(self) -> None:
         self.open.close()
@@ -249,7 +247,7 @@ def state_machine(world: World) -> Verdict:
                 suppress_health_check=list(HealthCheck),
             ),
         )
-    except AssertionError as error:
+    except (AssertionError, HypothesisException) as error:
         verdict.problems.append(f"mismatch: {error!r} {getattr(error, '__notes__', '')}"[:1500])
     verdict.figures = {"examples": world.size(EXAMPLES), "node runs": machine.steps}
     verdict.problems += leaks.after(world, db, url)
