@@ -10,6 +10,7 @@ import sys
 from bench.faults import (
     altered,
     blackhole,
+    bodies,
     cancel,
     conflicts,
     contention,
@@ -21,11 +22,14 @@ from bench.faults import (
     loops,
     lost,
     migrations,
+    mixing,
     nested,
     patterns,
     pooler,
     queries,
     restarts,
+    state,
+    tenants,
 )
 from bench.faults.case import Case, Verdict
 from bench.fresh import ROOT
@@ -49,6 +53,10 @@ CASES: tuple[Case, ...] = (
     *depth.CASES,
     *patterns.CASES,
     *migrations.CASES,
+    *tenants.CASES,
+    *mixing.CASES,
+    *bodies.CASES,
+    *state.CASES,
 )
 
 
