@@ -100,10 +100,10 @@ def completed(
 ) -> Operations:
     """Add what Alembic does not compare: primary keys, and the defaults of new types.
 
-    Foreign keys hang on primary keys, so all operations are then put in an order in which
-    they go first and come back last.
+    Foreign keys hang on keys, so where both change, all operations are put in an order in
+    which foreign keys go first and come back last.
     """
-    operations = list(operations)
+    operations = [item for item in operations if "TableComment" not in type(item).__name__]
     tables = {spec.table.name: spec.table for spec in specs}
     for operation in operations:
         if getattr(operation, "modify_type", None) is not None:
@@ -118,9 +118,21 @@ def completed(
         if spec.table.name in present
         for change in _key_changes(spec.table, inspector.get_pk_constraint(spec.table.name))
     ]
-    if not changes:
+    if not changes and not _hang_together(operations):
         return operations
     return sorted([*operations, *changes], key=_phase)
+
+
+def _hang_together(operations: Sequence[Any]) -> bool:
+    """Whether a foreign key may lead to columns that become unique, or cease to be."""
+    names = {type(operation).__name__ for operation in operations}
+    linked = "CreateForeignKeyOp" in names or any(map(_drops_link, operations))
+    return linked and bool(names & {"CreateIndexOp", "CreateUniqueConstraintOp", "DropIndexOp"})
+
+
+def _drops_link(operation: Any) -> bool:
+    dropped = type(operation).__name__ == "DropConstraintOp"
+    return dropped and operation.constraint_type == "foreignkey"
 
 
 def _key_changes(table: sa.Table, found: Any) -> Iterator[Any]:
@@ -146,11 +158,7 @@ _PHASES = (
 
 
 def _phase(operation: Any) -> int:
-    if getattr(operation, "constraint_type", None) == "foreignkey" and hasattr(
-        operation, "_reverse"
-    ):
-        return 0
-    return _PHASES.index(type(operation).__name__)
+    return 0 if _drops_link(operation) else _PHASES.index(type(operation).__name__)
 
 
 def steps_of(operation: Any) -> list[Any]:

@@ -311,3 +311,54 @@ def test_a_default_reaches_old_records_as_it_is_written(db: DataFlow, later: Dat
     later.migrations.apply()
 
     assert {record["note"] for record in records(later)} == {"50% off, it's %(x)s :y"}
+
+
+def test_a_rename_that_another_process_made_is_no_error(db: DataFlow, later: DataFlow):
+    first_version(db)
+    second_version(later)
+    renames = {"users.name": "users.full_name"}
+    later.migrations.apply(renames=renames)
+
+    assert later.migrations.apply(renames=renames).changes == ()
+
+
+def test_a_value_is_converted_to_a_type_of_another_family_with_its_default(
+    db: DataFlow, later: DataFlow
+):
+    first_version(db)
+    db.bulk_update("User", {"age": {"$ne": None}}, {"name": "12"})
+
+    @later.model
+    class User:
+        id: int
+        name: int = 3
+        age: str = "none"
+        balance: Decimal = Decimal("1.50")
+        team_id: uuid.UUID | None = None
+        __dataflow__ = {"timestamps": False, "indexes": [("name", "age")]}
+
+    later.migrations.apply(allow_drop=True)
+
+    assert {(type(r["name"]), r["name"], type(r["age"])) for r in records(later)} == {
+        (int, 12, str)
+    }
+    added = later.create("User", team_id=None)
+    assert (added["name"], added["age"]) == (3, "none")
+
+
+def test_a_new_column_gets_its_foreign_key_once(db: DataFlow, later: DataFlow):
+    first_version(db)
+
+    @later.model
+    class Badge:
+        id: int
+
+    @later.model
+    class Team:
+        id: uuid.UUID = Field(primary_key=True)
+        name: str = Field(unique=True, max_length=50)
+        badge_id: int | None = Field(default=None, foreign_key="badges.id")
+
+    statements = later.migrations.plan().statements
+
+    assert sum("badges" in text and "REFERENCES" in text for text in statements) == 1

@@ -524,6 +524,40 @@ def test_composite_keys_and_links_are_compared_written_and_undone(open_db: Any):
     assert one.read("Visit", 1)["place_id"] == 1
 
 
+def linked(db: DataFlow, *, tenants: bool) -> DataFlow:
+    @db.model(multi_tenant=tenants, soft_delete=True)
+    class Writer:
+        id: int
+        name: str = Field(unique=True)
+
+    @db.model(multi_tenant=tenants)
+    class Letter:
+        id: int
+        writer_id: int = Field(foreign_key="writers.id")
+
+    return db
+
+
+def test_models_of_tenants_are_compared_written_and_undone(open_db: Any):
+    one = linked(open_db(), tenants=False)
+    one.migrations.revision("one")
+    one.migrations.upgrade()
+    two = linked(open_db(), tenants=True)
+
+    two.migrations.revision("tenants", allow_drop=True)
+    two.migrations.upgrade()
+
+    two.migrations.check()
+    with two.tenant("acme"):
+        writer = two.create("Writer", name="Ada")
+        two.create("Letter", writer_id=writer["id"])
+    with two.tenant("other"), pytest.raises(ForeignKeyViolationError):
+        two.create("Letter", writer_id=writer["id"])
+    two.migrations.downgrade("-1", allow_drop=True)
+    assert not one.migrations.plan()
+    assert one.count("Letter") == 1
+
+
 def test_threads_that_upgrade_at_once_do_it_once(open_db: Any):
     first(open_db()).migrations.revision("Initial schema")
     programs = [first(open_db()) for _ in range(4)]
