@@ -8,7 +8,8 @@ the order of the statement's columns.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import sqlalchemy as sa
@@ -137,6 +138,11 @@ class Driver(ABC):
     def listen(self, engine: sa.Engine) -> None:
         """Add what every engine on this database needs to hear."""
         return
+
+    @contextmanager
+    def lent(self, adapter: Any) -> Iterator[None]:
+        """Keep SQLAlchemy's adapter of a connection from beginning a transaction of its own."""
+        yield
 
     @property
     def slots(self) -> int:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import chain, islice
 from operator import add
 from typing import Any, ClassVar
@@ -99,6 +100,14 @@ class PostgresDriver(Driver):
             max_overflow=config.max_overflow,
             pool_timeout=config.pool_timeout_s,
         )
+
+    @contextmanager
+    def lent(self, adapter: Any) -> Iterator[None]:
+        before, adapter.isolation_level = adapter.isolation_level, "autocommit"
+        try:
+            yield
+        finally:
+            adapter.isolation_level = before
 
     def _connect_args(self) -> dict[str, Any]:
         kept = self.config.statement_cache_size

@@ -60,6 +60,9 @@ class Level(Protocol):
         """Return a part that can fail alone."""
         ...
 
+    def lend(self) -> Any:
+        """Return the pool's connection for work in other ways than `run`."""
+
 
 class _Turns:
     """Runs driver calls one at a time, and remembers the first that failed."""
@@ -223,6 +226,11 @@ class Transaction(_Turns):
             raise found from error
         return self
 
+    def lend(self) -> Any:
+        """Return the pool's connection; the transaction cannot begin again unseen any more."""
+        self.fresh = False
+        return self._fairy
+
     async def _begin(self) -> None:
         begin = self.lane.driver.begin
         await begin(self.connection, isolation=self._isolation, read_only=not self._write)
@@ -305,7 +313,7 @@ class Savepoint(_Turns):
     between the savepoint and its release; statements inside take its own turns.
     """
 
-    def __init__(self, parent: _Turns, names: itertools.count[int]) -> None:
+    def __init__(self, parent: Transaction | Savepoint, names: itertools.count[int]) -> None:
         """Prepare; entering waits for the parent's turn and sets the savepoint."""
         super().__init__(parent.lane, parent.connection)
         self._parent = parent
@@ -316,6 +324,11 @@ class Savepoint(_Turns):
         """Let the connection be discarded at the outermost transaction's end."""
         super().spoil(late=late)
         self._parent.spoil(late=late)
+
+    def lend(self) -> Any:
+        """Return the pool's connection; nothing can begin again unseen any more."""
+        self.fresh = False
+        return self._parent.lend()
 
     async def restart(self) -> None:
         """Roll back to the savepoint, which stays."""

@@ -7,6 +7,7 @@ import re
 import threading
 import weakref
 from collections.abc import Awaitable, Callable, Mapping
+from contextvars import Token
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -16,10 +17,13 @@ from sqlalchemy.orm import Session
 from sqlalchemy.util import await_only
 
 from dataflow.context import ALL_TENANTS, session_tenant, tenant
+from dataflow.database.current import OpenTransactions, activate, open_transactions
 from dataflow.database.database import Database
 from dataflow.database.lane import Lane
+from dataflow.database.transaction import Level
 from dataflow.errors import DataFlowError, ParameterError, UnscopedStatementError
 from dataflow.records.flushing import ScopedSession
+from dataflow.records.joined import Joined, leave_transactions_alone
 from dataflow.records.scope import Scope
 from dataflow.records.scoped_sql import Rules, scoped_compiler
 
@@ -56,6 +60,8 @@ class Sessions:
         self._scopes = scopes
         self.prepare_schema = prepare_schema
         self._engines: weakref.WeakKeyDictionary[Any, dict[Kind, Any]] = weakref.WeakKeyDictionary()
+        self._joining: weakref.WeakKeyDictionary[Lane, dict[Kind, sa.Engine]]
+        self._joining = weakref.WeakKeyDictionary()
         self._sync: sa.Engine | None = None
         self._lock = threading.Lock()
 
@@ -64,16 +70,25 @@ class Sessions:
         current = tenant.get() if chosen is None else chosen
         return Kind(one_tenant=current is not ALL_TENANTS, live=not include_deleted)
 
+    def current(self) -> Level | None:
+        """Return the transaction that the caller runs in, or None."""
+        return self._database.current()
+
+    def activate(self, level: Level) -> Token[OpenTransactions]:
+        """Make a part of a transaction the caller's current one; the token undoes it."""
+        return activate(self._database, level)
+
     def refuse_nested(self) -> None:
-        """Refuse a session inside a transaction, whose changes it would not see.
+        """Refuse a thread's session inside a transaction, whose changes it would not see.
 
         Raises:
             ParameterError: Saying what to do instead.
         """
-        if self._database.current() is not None:
+        if self.current() is not None:
             raise ParameterError(
-                problem="a session has a transaction of its own, and one is open here.",
-                advise="open the session outside of db.transaction(), or use the verbs inside",
+                problem="a thread's session has a transaction of its own, and one is open here.",
+                advise="open the session outside of db.transaction(), use the verbs inside, or "
+                "write a coroutine: db.aio.session() joins the transaction",
             )
 
     def block(
@@ -90,6 +105,19 @@ class Sessions:
             engines[kind] = await self._scoped(lane, kind)
         found: AsyncEngine = engines[kind]
         return found
+
+    async def joining_engine(self, kind: Kind) -> sa.Engine:
+        """Return an engine whose statements are scoped, for a lent connection."""
+        lane = await self._database.lane()
+        engines = self._joining.setdefault(lane, {})
+        if kind not in engines:
+            inner = lane.engine.sync_engine
+            dialect = self._dialect(inner.dialect, kind)
+            leave_transactions_alone(dialect)
+            engine = sa.Engine(inner.pool, dialect, inner.url, hide_parameters=True)
+            self._listen_to(engine, kind)
+            engines[kind] = engine
+        return engines[kind]
 
     async def _scoped(self, lane: Lane, kind: Kind) -> AsyncEngine:
         # The first connection tells the dialect what the server can do.
@@ -142,6 +170,10 @@ class Sessions:
         return Rules(scope_of, shared, kind.one_tenant, kind.live)
 
     def _listen(self, engine: sa.Engine, kind: Kind) -> None:
+        self._database.driver.listen(engine)
+        self._listen_to(engine, kind)
+
+    def _listen_to(self, engine: sa.Engine, kind: Kind) -> None:
         rules = self._rules(kind)
 
         def check(
@@ -158,7 +190,6 @@ class Sessions:
             elif context.isinsert:
                 _check_owner(context, rules.scope_of)
 
-        self._database.driver.listen(engine)
         event.listen(engine, "before_execute", _remember_tenant)
         event.listen(engine, "handle_error", _keep_own)
         if kind.one_tenant:
@@ -253,35 +284,59 @@ class SessionBlock:
         self._include_deleted = include_deleted
         self._options = _READ_ONLY if read_only else {}
         self._open: AsyncSession | None = None
+        self._joined: Joined | None = None
+        self._token: Token[OpenTransactions] | None = None
 
     def _kind(self) -> Kind:
         if tenant.get() is ALL_TENANTS and self._info["tenant"] is None:
             self._info["tenant"] = ALL_TENANTS  # what it sees is decided now, and stays
         return self._sessions.kind(self._info["tenant"], include_deleted=self._include_deleted)
 
-    async def open(self) -> AsyncSession:
-        """Return an open session, which the caller closes."""
-        self._sessions.refuse_nested()
+    async def _begin(self) -> AsyncSession:
+        level = self._sessions.current()
+        if level is not None:
+            return await self._join(level)
         await self._sessions.prepare_schema()
         engine = await self._sessions.engine(self._kind())
         return AsyncSession(
-            engine.execution_options(**self._options),
+            engine.execution_options(**self._options) if self._options else engine,
             sync_session_class=ScopedSession,
             expire_on_commit=False,
             info=dict(self._info),
         )
 
+    async def _join(self, level: Level) -> AsyncSession:
+        """Return a session on the transaction's connection; its commits are savepoints."""
+        engine = await self._sessions.joining_engine(self._kind())
+        self._joined = Joined(level)
+        part, connection = await self._joined.open(engine)
+        self._token = self._sessions.activate(part)
+        return AsyncSession(
+            connection,
+            sync_session_class=ScopedSession,
+            join_transaction_mode="create_savepoint",
+            expire_on_commit=False,
+            info=dict(self._info),
+        )
+
     async def __aenter__(self) -> AsyncSession:
-        self._open = await self.open()
+        self._open = await self._begin()
         return self._open
 
-    async def __aexit__(self, *error: object) -> None:
-        if self._open is not None:
-            await self._open.close()
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if self._token is not None:
+            open_transactions.reset(self._token)
+            self._token = None
+        try:
+            if self._open is not None:
+                await self._open.close()
+        finally:
+            if self._joined is not None:
+                await self._joined.close(error)
 
     def open_sync(self) -> Session:
         """Return an open session for threads, which the caller closes."""
         self._sessions.refuse_nested()
         engine = self._sessions.sync_engine(self._kind())
-        engine = engine.execution_options(**self._options)
+        engine = engine.execution_options(**self._options) if self._options else engine
         return ScopedSession(engine, expire_on_commit=False, info=dict(self._info))

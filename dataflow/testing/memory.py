@@ -48,7 +48,7 @@ class InMemoryDatabase:
     async def __aexit__(self, *error: object) -> None:
         """Forget everything."""
         if self._block is not None:
-            await self._block.__aexit__(*error)
+            await self._block.__aexit__(None, None, None)
         await self.db.aclose()
 
     def __enter__(self) -> Session:
