@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import (
+    audit,
     postgres_bulk,
     postgres_queries,
     postgres_single,
@@ -40,6 +41,8 @@ MEASURES: dict[str, tuple[Measure, ...]] = {
     "runtime": runtime.MEASURES,
     "postgres queries": query_cases.MEASURES,
     "sqlite queries": query_cases.MEASURES,
+    "postgres audit": audit.MEASURES,
+    "sqlite audit": audit.MEASURES,
 }
 
 
@@ -58,12 +61,20 @@ def _postgres_queries(runner: asyncio.Runner, sizes: Sizes) -> Iterator[Any]:
         yield bench
 
 
+@contextmanager
+def _postgres_audit(runner: asyncio.Runner, sizes: Sizes) -> Iterator[Any]:
+    with postgres_server() as server, audit.open_postgres(runner, server, sizes) as bench:
+        yield bench
+
+
 OPEN: dict[str, Open] = {
     "postgres": _postgres,
     "sqlite": open_sqlite,
     "runtime": runtime.open_runtime,
     "postgres queries": _postgres_queries,
     "sqlite queries": sqlite_queries.open_queries,
+    "postgres audit": _postgres_audit,
+    "sqlite audit": audit.open_sqlite,
 }
 
 

@@ -84,9 +84,9 @@ def open_postgres(runner: asyncio.Runner, server: str, sizes: Sizes) -> Iterator
 
 
 @contextmanager
-def database(runner: asyncio.Runner, server: str) -> Iterator[str]:
+def database(runner: asyncio.Runner, server: str, suffix: str = "") -> Iterator[str]:
     """Make a database on the server for the time of the measurements."""
-    name = f"dataflow_bench_{os.getpid()}"
+    name = f"dataflow_bench_{os.getpid()}{suffix}"
     runner.run(_execute(server, f"CREATE DATABASE {name} TEMPLATE template0"))
     try:
         yield re.sub(r"/[^/]*$", f"/{name}", server)

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session as SyncSession
 
 from dataflow.catalogue import Catalogue
 from dataflow.config import DataFlowConfig, config_from
-from dataflow.context import ALL_TENANTS, Setting, tenant
+from dataflow.context import ALL_TENANTS, Acting, Setting, tenant
 from dataflow.database.block import TransactionBlock
 from dataflow.database.database import Database
 from dataflow.database.deadline import DeadlineBlock
@@ -35,6 +35,7 @@ from dataflow.nodes.node import Node
 from dataflow.nodes.registry import Registry
 from dataflow.portal import portal, sync_call
 from dataflow.query.builder import QueryBuilder
+from dataflow.records.audit import AsyncAudit, Audit
 from dataflow.records.sessions import SessionBlock, Sessions
 from dataflow.records.verbs import AsyncVerbs, Verbs
 from dataflow.schema.migrations import AsyncMigrations, Migrations
@@ -61,6 +62,7 @@ class AsyncFace(AsyncVerbs):
         self._models = models
         self.migrations = migrations
         self._sessions = sessions
+        self.audit = AsyncAudit(database, models.specs)
 
     async def create_tables(self) -> None:
         """Create missing tables and columns now instead of at first use."""
@@ -126,6 +128,7 @@ class DataFlow(Verbs):
         self._sessions = Sessions(self.database, models.scopes, models.prepare)
         super().__init__(AsyncFace(self.database, models, migrations, self._sessions))
         self.aio: AsyncFace
+        self.audit = Audit(self.aio.audit)
 
     def __repr__(self) -> str:
         """Return the masked URL and the number of models."""
@@ -151,7 +154,7 @@ class DataFlow(Verbs):
         Args:
             model: The class, when used without parentheses.
             **options: `timestamps`, `soft_delete`, `versioned`, `append_only`,
-                `multi_tenant`, `indexes`, `unique_together`, `table`; they win over
+                `multi_tenant`, `audit`, `indexes`, `unique_together`, `table`; they win over
                 `__dataflow__`.
 
         Raises:
@@ -254,6 +257,24 @@ class DataFlow(Verbs):
     def create_tables(self) -> None:
         """Create missing tables and columns now instead of at first use."""
         sync_call("db.create_tables", "db.aio.create_tables", self.aio.create_tables)
+
+    def enable_audit_log(self, *models: Any) -> None:
+        """Write every change of models into the audit log, from the next call on.
+
+        Args:
+            *models: Classes or names; none: all models, later ones too, except those
+                with the option `audit=False`.
+        """
+        self._catalogue.audit(models)
+
+    def acting(self, actor: Any, correlation_id: Any = None) -> Acting:
+        """Return a block, `with` or `async with`: who makes the changes inside.
+
+        Args:
+            actor: For the audit log: a user's id, the name of a service.
+            correlation_id: What ties the changes together; None: the one around.
+        """
+        return Acting(actor, correlation_id)
 
     # -------------------------------------------------------------- lifecycle
 

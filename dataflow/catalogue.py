@@ -133,6 +133,7 @@ class Catalogue:
         for node_type in nodes_for_model(store, Bulk(store)):
             self._nodes.add(node_type, spec.location)
         self.stores[spec.name] = store
+        self._database.driver.audit.admit(spec)
         with self._pending_lock:
             self._pending[spec.name] = spec
         shared = [s.table.fullname for s in self.specs() if s.tenant]
@@ -186,6 +187,16 @@ class Catalogue:
         raise UnknownModelError(
             name=str(getattr(model, "__name__", model)), known=tuple(self.stores)
         )
+
+    def audit(self, models: Sequence[Any]) -> None:
+        """Let models be audited, or all; see `DataFlow.enable_audit_log`."""
+        chosen = [self.store_of(model) for model in models] or list(self.stores.values())
+        self._database.driver.audit.enable([store.spec.name for store in chosen if models])
+        for store in chosen:
+            store.compiler.forget()
+            store.prepared = False
+            with self._pending_lock:
+                self._pending[store.spec.name] = store.spec
 
     # ----------------------------------------------------------------- schema
 

@@ -12,11 +12,15 @@ from typing import Any, Final, Generic, NamedTuple, Self, TypeVar
 
 __all__ = [
     "ALL_TENANTS",
+    "NOBODY",
+    "Acting",
     "AllTenants",
+    "Caller",
     "Deadline",
     "Setting",
     "actor",
     "correlation_id",
+    "current_caller",
     "deadline",
     "session_tenant",
     "tenant",
@@ -47,6 +51,16 @@ actor: ContextVar[str | None] = ContextVar("dataflow_actor", default=None)
 
 correlation_id: ContextVar[str | None] = ContextVar("dataflow_correlation_id", default=None)
 """What ties the changes of one request together, for the audit trail."""
+
+
+Caller = tuple[str, str]
+NOBODY: Final[Caller] = ("", "")
+"""The caller where no actor and no correlation id are set."""
+
+
+def current_caller() -> Caller:
+    """Return actor and correlation id as the database gets them: texts, empty for none."""
+    return (actor.get() or "", correlation_id.get() or "")
 
 
 class Deadline(NamedTuple):
@@ -91,4 +105,33 @@ class Setting(Generic[T]):
 
     async def __aexit__(self, *error: object) -> None:
         """Bring back the value before."""
+        self.__exit__()
+
+
+class Acting:
+    """A block in which changes are made in someone's name; see `DataFlow.acting`."""
+
+    def __init__(self, name: Any, correlation: Any = None) -> None:
+        """Keep both as texts; without a correlation id the one around stays."""
+        self._settings = [Setting(actor, None if name is None else str(name))]
+        if correlation is not None:
+            self._settings.append(Setting(correlation_id, str(correlation)))
+
+    def __enter__(self) -> Self:
+        """Set actor and correlation id."""
+        for setting in self._settings:
+            setting.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Bring back those before."""
+        for setting in reversed(self._settings):
+            setting.__exit__()
+
+    async def __aenter__(self) -> Self:
+        """Set actor and correlation id."""
+        return self.__enter__()
+
+    async def __aexit__(self, *error: object) -> None:
+        """Bring back those before."""
         self.__exit__()

@@ -9,6 +9,7 @@ import sys
 
 from bench.faults import (
     altered,
+    audit,
     blackhole,
     bodies,
     cancel,
@@ -29,6 +30,7 @@ from bench.faults import (
     queries,
     restarts,
     state,
+    tamper,
     tenants,
 )
 from bench.faults.case import Case, Verdict
@@ -57,6 +59,8 @@ CASES: tuple[Case, ...] = (
     *mixing.CASES,
     *bodies.CASES,
     *state.CASES,
+    *tamper.CASES,
+    *audit.CASES,
 )
 
 

@@ -133,6 +133,7 @@ class Database:
             call = partial(within, limit, "unknown", call)
         connection, give, broken = fairy.driver_connection, lane.give, False
         try:
+            self.driver.note_caller(connection)
             return await call(connection, *args)
         except asyncio.CancelledError:
             broken = self.driver.stopped(connection)

@@ -8,14 +8,18 @@ the order of the statement's columns.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.types import TypeEngine
 
 from dataflow.config import DataFlowConfig
+from dataflow.context import Caller
+from dataflow.database.callers import watch_sessions
+from dataflow.database.guard import AuditPolicy, Guard
 from dataflow.database.url import Address
 from dataflow.errors import (
     ConnectionLostError,
@@ -121,6 +125,7 @@ class Driver(ABC):
         """Keep the address; opens nothing."""
         self.address = address
         self.config = config
+        self.audit = AuditPolicy()
 
     @property
     @abstractmethod
@@ -135,9 +140,14 @@ class Driver(ABC):
     def create_sync_engine(self) -> sa.Engine:
         """Return a new engine for threads, for SQLAlchemy's sync sessions."""
 
-    def listen(self, engine: sa.Engine) -> None:
-        """Add what every engine on this database needs to hear."""
-        return
+    def listen(self, engine: sa.Engine, *, joined: bool = False) -> None:
+        """Add what every engine on this database needs to hear.
+
+        Args:
+            engine: The engine.
+            joined: Whether its connections are in someone else's transaction.
+        """
+        watch_sessions(self, engine, joined=joined)
 
     @contextmanager
     def lent(self, adapter: Any) -> Iterator[None]:
@@ -192,6 +202,53 @@ class Driver(ABC):
     @abstractmethod
     async def run_plain(self, connection: Any, sql: str) -> None:
         """Run a statement without parameters or rows, such as COMMIT."""
+
+    # Triggers, and what they must be told.
+
+    caller_terms: ClassVar[tuple[sa.ColumnElement[Any], ...]] = ()
+    """Expressions in a statement that tell the triggers who makes its changes."""
+
+    first_caller: ClassVar[Caller | None] = None
+    """Who makes changes when a transaction begins; None: whoever did before."""
+
+    @abstractmethod
+    def triggers(self, guard: Guard, schema: str) -> dict[str, tuple[str, ...]]:
+        """Return `{trigger: statements that create it}`; names change with definitions."""
+
+    @abstractmethod
+    def trigger_support(self, schema: str, *, audited: bool) -> Sequence[str]:
+        """Return the statements that create what triggers need; some only audit needs."""
+
+    @abstractmethod
+    def trigger_drop(self, name: str, table: sa.Table) -> str:
+        """Return the statement that removes a trigger."""
+
+    triggers_query: ClassVar[str]
+    """Query for the triggers of all tables: schema, table, name."""
+
+    @abstractmethod
+    async def tell_caller(self, connection: Any, caller: Caller) -> None:
+        """Tell the triggers who makes the changes of the open transaction from now on."""
+
+    @abstractmethod
+    def note_caller(self, connection: Any) -> None:
+        """Tell the triggers who makes the changes of the one statement that follows."""
+
+    @abstractmethod
+    def tell_session(self, connection: sa.Connection, caller: Caller) -> None:
+        """Tell the triggers who makes the changes of a SQLAlchemy session from now on."""
+
+    @abstractmethod
+    async def record_entry(self, connection: Any, values: Mapping[str, Any]) -> None:
+        """Add an entry to the audit log, in an open transaction."""
+
+    @abstractmethod
+    def from_json(self, kind: TypeEngine[Any], value: Any) -> Any:
+        """Return a value of a record in the audit log as the driver would return it."""
+
+    @abstractmethod
+    def key_text(self, value: Any) -> str:
+        """Return a key, as the driver takes it, in the form in which triggers write it."""
 
     # Bulk: all run inside an open transaction; rows are encoded for the driver, and lazy.
 

@@ -19,13 +19,13 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool
 
 from dataflow.database.driver import (
     Columns,
-    Driver,
     Isolation,
     Row,
     Rows,
     UpdatePlan,
     UpsertPlan,
 )
+from dataflow.database.postgres_audit import PostgresAudit
 from dataflow.database.postgres_errors import translate_error
 from dataflow.database.postgres_sync import create_portal_engine
 from dataflow.errors import (
@@ -50,14 +50,14 @@ _SETTLING_S = 1.0
 """Seconds in which a server must answer to a cancel request."""
 
 
-class PostgresDriver(Driver):
+class PostgresDriver(PostgresAudit):
     """The driver of the main database; bulk work goes through COPY."""
 
     name: ClassVar[str] = "postgresql"
     estimates: ClassVar[bool] = True
     explain_words: ClassVar[str] = "EXPLAIN"
     passing: ClassVar[tuple[type[DataFlowError], ...]] = (
-        *Driver.passing,
+        *PostgresAudit.passing,
         CannotConnectError,
         DatabaseBusyError,
     )
@@ -85,11 +85,13 @@ class PostgresDriver(Driver):
                 "pool_timeout": config.pool_timeout_s,
                 "pool_use_lifo": True,
             }
-        return create_async_engine(
+        engine = create_async_engine(
             self.address.url.set(drivername="postgresql+asyncpg"),
             connect_args=self._connect_args(),
             **options,
         )
+        self.listen(engine.sync_engine)
+        return engine
 
     def create_sync_engine(self) -> sa.Engine:
         config = self.config

@@ -10,8 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 from dataflow.config import DataFlowConfig
+from dataflow.database.postgres_triggers import REFUSED
 from dataflow.database.url import Address
 from dataflow.errors import (
+    AppendOnlyError,
     CannotConnectError,
     CheckViolationError,
     ConnectionLostError,
@@ -32,6 +34,7 @@ from dataflow.models.tenancy import without_tenant
 
 __all__ = ["translate_error"]
 
+_REFUSAL = re.compile(r"model (?P<model>\S+) is append-only: (?P<verb>\w+)")
 _KEY = re.compile(r"Key \((?P<columns>.+?)\)=")
 
 
@@ -69,6 +72,12 @@ def _foreign_key(error: Any) -> DataFlowError:
     )
 
 
+def _append_only(error: Any) -> DataFlowError:
+    found = _REFUSAL.search(str(error))
+    model, verb = (found["model"], found["verb"]) if found else (error.table_name, "a change")
+    return AppendOnlyError(model=model, verb=verb)
+
+
 _BY_STATE: dict[str, Callable[[Any], DataFlowError]] = {
     "23505": _unique,
     "23P01": _unique,
@@ -77,6 +86,7 @@ _BY_STATE: dict[str, Callable[[Any], DataFlowError]] = {
     "23514": lambda e: CheckViolationError(constraint=e.constraint_name, table=e.table_name),
     "40001": lambda e: SerializationFailureError(detail=_text(e)),
     "40P01": lambda e: DeadlockError(detail=_text(e)),
+    REFUSED: _append_only,
     "42P01": lambda e: SchemaDriftError(problem=f"{_text(e)}."),
     "42703": lambda e: SchemaDriftError(problem=f"{_text(e)}."),
     "53300": lambda e: DatabaseBusyError(detail=_text(e)),

@@ -21,9 +21,9 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool, QueuePool
 
+from dataflow.context import NOBODY, Caller
 from dataflow.database.driver import (
     Columns,
-    Driver,
     Isolation,
     Row,
     Rows,
@@ -31,9 +31,11 @@ from dataflow.database.driver import (
     UpsertPlan,
 )
 from dataflow.database.sqlite_aggregates import AGGREGATES
+from dataflow.database.sqlite_audit import SqliteAudit
 from dataflow.database.sqlite_connection import Patience, open_connection
 from dataflow.database.sqlite_errors import translate_error
 from dataflow.database.sqlite_functions import FUNCTIONS
+from dataflow.database.sqlite_triggers import AUDIT_FUNCTIONS
 from dataflow.errors import ConfigurationError, DataFlowError
 from dataflow.models.columntypes import DECIMAL_COLLATION, is_bytes
 
@@ -55,17 +57,31 @@ def _compare_decimals(left: str, right: str) -> int:
     return (a > b) - (a < b)
 
 
+class _Caller:
+    """Who makes the changes of a connection; its triggers ask."""
+
+    actor: str | None = None
+    correlation_id: str | None = None
+
+    def is_now(self, caller: Caller) -> None:
+        self.actor, self.correlation_id = caller[0] or None, caller[1] or None
+
+
 class _Connection(sqlite3.Connection):
     """A connection prepared in its own thread, before anyone uses it."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.create_collation(DECIMAL_COLLATION, _compare_decimals)
-        for name, (count, function) in FUNCTIONS.items():
+        caller = self.caller = _Caller()
+        self.create_function("dataflow_actor", 0, lambda: caller.actor)
+        self.create_function("dataflow_correlation_id", 0, lambda: caller.correlation_id)
+        for name, (count, function) in (FUNCTIONS | AUDIT_FUNCTIONS).items():
             self.create_function(name, count, function, deterministic=True)
         for name, (count, aggregate) in AGGREGATES.items():
             self.create_aggregate(name, count, aggregate)
         self.execute("PRAGMA foreign_keys = ON")
+        self.execute("PRAGMA recursive_triggers = ON")  # REPLACE deletes, and must say so
         self.execute("PRAGMA case_sensitive_like = ON")  # as on every other database
         self._use_wal(float(options.get("timeout", 5.0)))
         self.execute("PRAGMA synchronous = NORMAL")
@@ -83,7 +99,7 @@ class _Connection(sqlite3.Connection):
                 time.sleep(_AGAIN_S)
 
 
-class SqliteDriver(Driver):
+class SqliteDriver(SqliteAudit):
     """The driver of the embedded database: many readers, one writer at a time.
 
     A file is in WAL mode. `:memory:` is one database for all threads and event
@@ -167,10 +183,12 @@ class SqliteDriver(Driver):
         self.listen(engine)
         return engine
 
-    def listen(self, engine: sa.Engine) -> None:
-        event.listen(engine, "begin", _begin)
-        event.listen(engine, "commit", _end)
-        event.listen(engine, "rollback", _end)
+    def listen(self, engine: sa.Engine, *, joined: bool = False) -> None:
+        if not joined:
+            event.listen(engine, "begin", _begin)
+            event.listen(engine, "commit", _end)
+            event.listen(engine, "rollback", _end)
+        super().listen(engine, joined=joined)
 
     def _query(self) -> dict[str, str]:
         given = {key: str(value) for key, value in self.address.url.query.items()}
@@ -194,6 +212,7 @@ class SqliteDriver(Driver):
 
     async def begin(self, connection: Any, *, isolation: Isolation | None, read_only: bool) -> None:
         del isolation  # always serializable
+        connection.caller.is_now(NOBODY)
         if read_only:
             await self.run_plain(connection, "PRAGMA query_only = ON")
         await self.run_plain(connection, "BEGIN" if read_only else "BEGIN IMMEDIATE")

@@ -165,6 +165,11 @@ class Connection(aiosqlite.Connection):
         """Whether calls are possible."""
         return self._running and self._connection is not None
 
+    @property
+    def caller(self) -> Any:
+        """Who makes the changes; set between calls, read by triggers."""
+        return self._conn.caller  # type: ignore[attr-defined]  # our own class of connection
+
     async def fetch(self, sql: str, args: Any, limit_s: float | None) -> list[Any]:
         """Run one statement and return its rows; interrupt it after the time limit."""
         rows: list[Any] = await self._run(partial(_fetch, self._conn, sql, args), limit_s)

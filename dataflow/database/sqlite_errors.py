@@ -9,8 +9,10 @@ import sqlite3
 from collections.abc import Callable
 
 from dataflow.config import DataFlowConfig
+from dataflow.database.sqlite_triggers import REFUSED
 from dataflow.database.url import Address
 from dataflow.errors import (
+    AppendOnlyError,
     CannotConnectError,
     CheckViolationError,
     ConnectionLostError,
@@ -57,6 +59,13 @@ def _check(error: BaseException) -> DataFlowError:
     return CheckViolationError(constraint=str(error).rpartition(": ")[2], table=None)
 
 
+def _refused(error: BaseException) -> DataFlowError:
+    place, _, verb = str(error).removeprefix(REFUSED).partition(": ")
+    if not str(error).startswith(REFUSED):  # a trigger of someone else
+        return StatementError(detail=str(error), sqlstate="SQLITE_CONSTRAINT_TRIGGER")
+    return AppendOnlyError(model=place, verb=verb)
+
+
 _BY_NAME: dict[str, Callable[[BaseException], DataFlowError]] = {
     "SQLITE_CONSTRAINT_UNIQUE": _unique,
     "SQLITE_CONSTRAINT_PRIMARYKEY": _unique,
@@ -64,6 +73,7 @@ _BY_NAME: dict[str, Callable[[BaseException], DataFlowError]] = {
     "SQLITE_CONSTRAINT_NOTNULL": _not_null,
     "SQLITE_CONSTRAINT_FOREIGNKEY": _foreign_key,
     "SQLITE_CONSTRAINT_CHECK": _check,
+    "SQLITE_CONSTRAINT_TRIGGER": _refused,
     "SQLITE_MISMATCH": lambda e: DataValueError(detail=str(e)),
     "SQLITE_TOOBIG": lambda e: DataValueError(detail=str(e)),
 }

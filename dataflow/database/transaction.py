@@ -10,7 +10,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar, cast
 
-from dataflow.context import deadline
+from dataflow.context import current_caller, deadline
 from dataflow.database.deadline import in_time, within
 from dataflow.database.driver import Driver, Isolation, Row
 from dataflow.database.lane import Lane
@@ -76,6 +76,7 @@ class _Turns:
         self.spoiled = False
         self.late = False
         self.fresh = True
+        self.caller = lane.driver.first_caller
 
     def check_loop(self) -> None:
         """Refuse use from another event loop than the one that opened it.
@@ -127,6 +128,8 @@ class _Turns:
             self.check_open()
             if self.lane.driver.config.echo:
                 _sql_log.info("%s", args[0] if isinstance(args[0], str) else call.__name__)
+            if self.lane.driver.audit.used:
+                await self._tell_caller()
             try:
                 return await self.run_now(call, *args)
             except SerializationFailureError as error:
@@ -152,10 +155,21 @@ class _Turns:
             self.spoil(late=True)
             raise outcome_of(driver, broken) from broken
         self.failure = None
+        self.caller = None
+        if driver.audit.used:
+            await self._tell_caller()
 
     async def restart(self) -> None:
         """Undo what was done at this level, which goes on."""
         raise NotImplementedError
+
+    async def _tell_caller(self) -> None:
+        """Tell the triggers who makes changes, when it is someone else than before."""
+        caller = current_caller()
+        if caller != self.caller:
+            fresh = self.fresh
+            await self.run_now(self.lane.driver.tell_caller, caller)
+            self.caller, self.fresh = caller, fresh
 
     async def run_now(self, call: Callable[..., Awaitable[T]], /, *args: Any) -> T:
         """Await a driver call without waiting for a turn."""
@@ -228,7 +242,7 @@ class Transaction(_Turns):
 
     def lend(self) -> Any:
         """Return the pool's connection; the transaction cannot begin again unseen any more."""
-        self.fresh = False
+        self.fresh, self.caller = False, None
         return self._fairy
 
     async def _begin(self) -> None:
@@ -327,7 +341,7 @@ class Savepoint(_Turns):
 
     def lend(self) -> Any:
         """Return the pool's connection; nothing can begin again unseen any more."""
-        self.fresh = False
+        self.fresh, self.caller = False, None
         return self._parent.lend()
 
     async def restart(self) -> None:
@@ -347,6 +361,7 @@ class Savepoint(_Turns):
         except BaseException:
             self._parent.turn.release()
             raise
+        self.caller = self._parent.caller
         return self
 
     async def __aexit__(
@@ -364,6 +379,8 @@ class Savepoint(_Turns):
                 if not self.spoiled:
                     await self._plain("RELEASE SAVEPOINT")
         finally:
+            # A rollback may have brought back the caller before.
+            self._parent.caller = self.caller if failed is None else None
             self._parent.turn.release()
         if error is None and failed is not None:
             raise _aborted(failed, ended=True) from failed

@@ -108,6 +108,8 @@ def _declared_options(model: type) -> dict[str, Any]:
 def _check_option(model: str, name: str, value: Any) -> None:
     default = ModelOptions.__dataclass_fields__[name].default
     fits = isinstance(value, bool) if isinstance(default, bool) else True
+    if name == "audit":
+        fits = isinstance(value, bool | None)
     if name == "table":
         fits = isinstance(value, str | None)
     if not fits:

@@ -26,6 +26,7 @@ class ModelOptions:
     append_only: bool = False
     multi_tenant: bool = False
     actors: bool = False
+    audit: bool | None = None
     indexes: tuple[tuple[str, ...], ...] = ()
     unique_together: tuple[tuple[str, ...], ...] = ()
     table: str | None = None

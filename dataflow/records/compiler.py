@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from dataflow.context import ALL_TENANTS, tenant
+from dataflow.database.driver import Driver
 from dataflow.models.spec import ModelSpec
 from dataflow.query.conditions import condition_for
 from dataflow.query.filters import Filter
@@ -17,6 +18,8 @@ from dataflow.records.statements import (
     Conditions,
     columns_of,
     delete_statement,
+    evaluated,
+    insert_statement,
     only_one,
     update_statement,
 )
@@ -34,11 +37,12 @@ class Compiler:
 
     LIMIT = 2_000
 
-    def __init__(self, spec: ModelSpec, scope: Scope, dialect: sa.Dialect) -> None:
+    def __init__(self, spec: ModelSpec, scope: Scope, driver: Driver) -> None:
         """Begin with an empty cache."""
         self.spec = spec
         self.scope = scope
-        self._dialect = dialect
+        self._driver = driver
+        self._dialect = driver.dialect
         self._kept: dict[Hashable, Any] = {}
         self._readers: dict[tuple[str, ...], RowReader] = {}
         self._unique = [frozenset(names) for names in spec.unique_sets]
@@ -83,12 +87,24 @@ class Compiler:
         unique = self._unique[:1] if include_deleted else self._unique
         return any(names <= equal for names in unique)
 
+    def forget(self) -> None:
+        """Let all statements be compiled anew."""
+        self._kept.clear()
+
+    def _caller_terms(self) -> Sequence[sa.ColumnElement[Any]]:
+        return self._driver.caller_terms if self._driver.audit.covers(self.spec) else ()
+
+    def insert(self, names: Sequence[str]) -> Any:
+        """Return the INSERT of fields, bound as `v_<field>`."""
+        return insert_statement(self.spec, names, self._caller_terms())
+
     def update(self, names: Sequence[str], conditions: Conditions) -> Any:
         """Return the UPDATE of fields, bound as `v_<field>`."""
+        conditions = [*conditions, *evaluated(self._caller_terms())]
         return update_statement(self.spec, self.scope, names, conditions)
 
     def deletion(self, conditions: Conditions, *, soft: bool) -> Any:
         """Return the statement that deletes, or marks as deleted, what matches."""
         if not soft:
-            return delete_statement(self.spec, conditions)
+            return delete_statement(self.spec, [*conditions, *evaluated(self._caller_terms())])
         return self.update([*self.scope.marks, *self.scope.updated()], conditions)

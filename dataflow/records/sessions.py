@@ -115,7 +115,7 @@ class Sessions:
             dialect = self._dialect(inner.dialect, kind)
             leave_transactions_alone(dialect)
             engine = sa.Engine(inner.pool, dialect, inner.url, hide_parameters=True)
-            self._listen_to(engine, kind)
+            self._listen(engine, kind, joined=True)
             engines[kind] = engine
         return engines[kind]
 
@@ -169,11 +169,8 @@ class Sessions:
 
         return Rules(scope_of, shared, kind.one_tenant, kind.live)
 
-    def _listen(self, engine: sa.Engine, kind: Kind) -> None:
-        self._database.driver.listen(engine)
-        self._listen_to(engine, kind)
-
-    def _listen_to(self, engine: sa.Engine, kind: Kind) -> None:
+    def _listen(self, engine: sa.Engine, kind: Kind, *, joined: bool = False) -> None:
+        self._database.driver.listen(engine, joined=joined)
         rules = self._rules(kind)
 
         def check(

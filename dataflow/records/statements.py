@@ -17,6 +17,7 @@ __all__ = [
     "columns_of",
     "count_statement",
     "delete_statement",
+    "evaluated",
     "insert_statement",
     "only_one",
     "select_statement",
@@ -40,12 +41,20 @@ def _bound(spec: ModelSpec, name: str) -> sa.BindParameter[Any]:
     return sa.bindparam(f"v_{name}", type_=spec.fields[name].column.type)
 
 
-def insert_statement(spec: ModelSpec, names: Sequence[str]) -> Any:
-    """INSERT of the named fields as `v_<field>`, returning the whole record."""
+def insert_statement(
+    spec: ModelSpec, names: Sequence[str], also: Sequence[sa.ColumnElement[Any]] = ()
+) -> Any:
+    """INSERT of the named fields as `v_<field>`, returning the whole record.
+
+    Args:
+        spec: The model.
+        names: Its fields.
+        also: Expressions to evaluate with it, returned after the record.
+    """
     values = {spec.fields[name].column: _bound(spec, name) for name in names}
     insert = sa.insert(spec.table)
     insert = insert.values(values) if values else insert.values()
-    return insert.inline().returning(*_columns(spec, spec.fields))
+    return insert.inline().returning(*_columns(spec, spec.fields), *also)
 
 
 def select_statement(spec: ModelSpec, names: Sequence[str], conditions: Conditions) -> Any:
@@ -75,6 +84,11 @@ def update_statement(
     values |= {spec.table.c[name]: value for name, value in scope.increments().items()}
     # Columns' own onupdate values belong to ORM sessions; here the scope gives them.
     return sa.update(spec.table).values(values).where(*given)
+
+
+def evaluated(terms: Sequence[sa.ColumnElement[Any]]) -> Conditions:
+    """Return conditions that always hold, and for which each term is evaluated once."""
+    return [sa.select(term).scalar_subquery().is_not(None) for term in terms]
 
 
 def delete_statement(spec: ModelSpec, conditions: Conditions) -> Any:

@@ -32,7 +32,7 @@ from dataflow.records.pages import Pages
 from dataflow.records.prepared import Prepared
 from dataflow.records.related import Related, root_names
 from dataflow.records.scope import Scope
-from dataflow.records.statements import insert_statement, select_statement
+from dataflow.records.statements import select_statement
 from dataflow.records.validation import Validator
 
 __all__ = ["Store"]
@@ -66,21 +66,21 @@ class Store:
         self.scope = Scope(spec)
         self.validator = Validator(spec, self.scope.tenant)
         self.related = Related(spec, stores)
-        self.compiler = Compiler(spec, self.scope, database.driver.dialect)
+        self.compiler = Compiler(spec, self.scope, database.driver)
         self.pages = Pages(database, self.compiler, self.validator, self.related)
         self.doubt = Doubt(database, spec, partial(self.read, include_deleted=True))
         self.other = stores
         self._prepare_schema = prepare_schema
-        self._ready = False
+        self.prepared = False
         self._all = tuple(spec.fields)
 
     async def ready(self) -> None:
         """Make sure that a tenant was set, where one is needed, and the schema prepared."""
         if self.scope.tenant is not None:
             self.scope.tenant.require()
-        if not self._ready:
+        if not self.prepared:
             await in_time("not_applied", self._prepare_schema)
-            self._ready = True
+            self.prepared = True
 
     # --------------------------------------------------------------- criteria
 
@@ -110,7 +110,7 @@ class Store:
             RecordValidationError: If the values do not fit the model.
             UniqueViolationError: If a unique value exists already.
         """
-        if not self._ready:
+        if not self.prepared:
             await self.ready()
         record = self.scope.created()
         record.update(self.validator.record(values))
@@ -142,7 +142,7 @@ class Store:
             await self.database.run(call, self.spec.table, highest, write=True)
 
     def _insert(self, names: Names) -> Prepared:
-        return self.compiler.compile(insert_statement(self.spec, names), self._all)
+        return self.compiler.compile(self.compiler.insert(names), self._all)
 
     async def read(
         self,
@@ -157,7 +157,7 @@ class Store:
         Raises:
             MultipleRecordsError: If several match.
         """
-        if not self._ready:
+        if not self.prepared:
             await self.ready()
         names = self._all if fields is None else self.related.with_keys(fields, include)
         prepared = self.compiler.get(
@@ -303,7 +303,7 @@ class Store:
 
     async def list(self, request: ListRequest) -> Record:
         """Return a page; see `Pages.get`."""
-        if not self._ready:
+        if not self.prepared:
             await self.ready()
         return await self.pages.get(request)
 

@@ -12,13 +12,14 @@ from dataflow.errors import LoopError, SchemaDriftError, did_you_mean
 from dataflow.models.fields import MISSING
 from dataflow.models.spec import FieldSpec, ModelSpec
 from dataflow.schema.difference import Difference, find_difference
+from dataflow.schema.triggers import TriggerWork, find_trigger_work
 from dataflow.schema.work import run_schema_work
 
 __all__ = ["add_column", "check_schema", "default_literal", "ensure_schema", "reflect_tables"]
 
 
 async def ensure_schema(database: Database, specs: Sequence[ModelSpec]) -> None:
-    """Create the tables and add the columns that are missing.
+    """Create the tables, columns and triggers that are missing.
 
     A check without a lock comes first. Then one transaction takes the database's
     schema lock, looks again, and makes all changes or none.
@@ -27,8 +28,10 @@ async def ensure_schema(database: Database, specs: Sequence[ModelSpec]) -> None:
         SchemaDriftError: If a required column without a default would have to be added,
             or if revision files change this schema.
     """
-    missing = await run_schema_work(database, lambda c: _missing(c, database, specs), write=False)
-    if not missing:
+    missing, guards = await run_schema_work(
+        database, lambda c: _missing(c, database, specs), write=False
+    )
+    if not missing and not guards.missing:
         return
     if database.current() is not None and database.driver.serial_writes:
         raise LoopError(
@@ -38,17 +41,23 @@ async def ensure_schema(database: Database, specs: Sequence[ModelSpec]) -> None:
     await run_schema_work(database, lambda c: _create(c, database, specs), write=True)
 
 
+def _compared(
+    connection: sa.Connection, database: Database, specs: Sequence[ModelSpec]
+) -> tuple[Difference, TriggerWork]:
+    return find_difference(connection, specs), find_trigger_work(connection, database.driver, specs)
+
+
 def _missing(
     connection: sa.Connection, database: Database, specs: Sequence[ModelSpec]
-) -> Difference:
-    missing = find_difference(connection, specs)
+) -> tuple[Difference, TriggerWork]:
+    missing, guards = _compared(connection, database, specs)
     if missing and _has_revisions(connection, database):
         raise SchemaDriftError(
             problem=f"{missing.describe()}.",
             advise="revision files change this schema: run db.migrations.upgrade(), after "
             "db.migrations.revision(message) for what is new in the models",
         )
-    return missing
+    return missing, guards
 
 
 def _has_revisions(connection: sa.Connection, database: Database) -> bool:
@@ -62,12 +71,15 @@ async def check_schema(database: Database, specs: Sequence[ModelSpec]) -> None:
     """Compare the models with the database and write nothing.
 
     Raises:
-        SchemaDriftError: Naming every missing table and column.
+        SchemaDriftError: Naming every missing table, column and trigger.
     """
-    missing = await run_schema_work(database, lambda c: find_difference(c, specs), write=False)
-    if missing:
+    missing, guards = await run_schema_work(
+        database, lambda c: _compared(c, database, specs), write=False
+    )
+    if missing or guards.missing:
+        phrases = filter(None, (missing.describe(), guards.describe()))
         raise SchemaDriftError(
-            problem=f"{missing.describe()}.",
+            problem=f"{'; '.join(phrases)}.",
             advise="existing_schema_mode never writes schema: create it, or correct the models",
         )
 
@@ -103,6 +115,9 @@ def _create(connection: sa.Connection, database: Database, specs: Sequence[Model
     for spec, name in missing.columns:
         for statement in add_column(spec, spec.fields[name], database.driver.dialect):
             connection.exec_driver_sql(statement)
+    work = find_trigger_work(connection, database.driver, specs)
+    for statement in (*work.drops, *work.creates):
+        connection.exec_driver_sql(statement)
 
 
 def _same_metadata(tables: Sequence[sa.Table]) -> list[sa.Table]:

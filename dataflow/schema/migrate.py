@@ -15,7 +15,9 @@ from dataflow.schema.statements import (
     altering_statements,
     rebuilding_statements,
     rename_statements,
+    table_of,
 )
+from dataflow.schema.triggers import TriggerWork, find_trigger_work
 from dataflow.schema.work import run_schema_work
 
 __all__ = [
@@ -102,12 +104,31 @@ def _plan(
     for statement in first:
         connection.exec_driver_sql(statement)
     operations = compare(connection, specs, drop_tables)
-    changes = [*map(_renamed, renames.items()), *map(changes_of, operations)]
+    touched = {name for operation in operations if (name := table_of(operation)) is not None}
+    work = find_trigger_work(connection, database.driver, specs, touched)
+    changes = [
+        *map(_renamed, renames.items()), *map(changes_of, operations), *_trigger_changes(work)
+    ]  # fmt: skip
     if database.driver.before_rebuild:
-        statements = rebuilding_statements(connection, operations, specs)
+        statements = rebuilding_statements(connection, operations, specs, _gone(work))
     else:
         statements = altering_statements(operations, specs, connection.dialect)
-    return MigrationPlan(tuple(changes), (*first, *statements), possible_renames(operations))
+    ordered = (*first, *work.drops, *work.unwanted_drops, *statements, *work.creates)
+    return MigrationPlan(tuple(changes), ordered, possible_renames(operations))
+
+
+def _trigger_changes(work: TriggerWork) -> list[Change]:
+    """Return the changes; what watched over records so far is not given up unasked."""
+    created = [
+        Change("create trigger", table, name) if name else Change("create table", table)
+        for table, name in work.missing
+    ]
+    dropped = [Change("drop trigger", *place, loses_data=True) for place in work.unwanted]
+    return [*created, *dropped]
+
+
+def _gone(work: TriggerWork) -> frozenset[str]:
+    return work.stale | {name for _, name in work.unwanted}
 
 
 def _renamed(pair: tuple[str, str]) -> Change:

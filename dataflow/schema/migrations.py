@@ -25,7 +25,7 @@ class AsyncMigrations:
     def __init__(self, database: Database, specs: Specs) -> None:
         """Keep the database and the way to the models."""
         self._database = database
-        self._specs = specs
+        self.specs = specs
 
     @property
     def _revisions(self) -> Any:
@@ -33,7 +33,7 @@ class AsyncMigrations:
         files = importlib.import_module("dataflow.schema.files")
         kept = files.RevisionFiles(Path(self._database.config.migrations_path))
         revisions = importlib.import_module("dataflow.schema.revisions")
-        return revisions.Revisions(self._database, tuple(self._specs()), kept)
+        return revisions.Revisions(self._database, tuple(self.specs()), kept)
 
     # ------------------------------------------------------------- without files
 
@@ -51,7 +51,7 @@ class AsyncMigrations:
             SchemaDriftError: For a name that the database does not have.
         """
         return await plan_migration(
-            self._database, self._specs(), dict(renames or {}), tuple(drop_tables)
+            self._database, self.specs(), dict(renames or {}), tuple(drop_tables)
         )
 
     async def apply(
@@ -76,7 +76,7 @@ class AsyncMigrations:
             DatabaseBusyError: If a table stays locked by others.
         """
         return await apply_migration(
-            self._database, self._specs(), dict(renames or {}), tuple(drop_tables),
+            self._database, self.specs(), dict(renames or {}), tuple(drop_tables),
             allow_drop=allow_drop,
         )  # fmt: skip
 

@@ -12,7 +12,7 @@ __all__ = ["Change", "ChangeKind", "MigrationPlan", "Revision"]
 ChangeKind = Literal[
     "rename table", "rename column", "create table", "drop table", "add column",
     "drop column", "alter column", "create index", "drop index", "add constraint",
-    "drop constraint",
+    "drop constraint", "create trigger", "drop trigger",
 ]  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,7 +11,7 @@ from dataflow.models.spec import ModelSpec
 from dataflow.schema.compare import alembic, steps_of, with_own_implementation
 from dataflow.schema.create import add_column, default_literal
 
-__all__ = ["altering_statements", "rebuilding_statements", "rename_statements"]
+__all__ = ["altering_statements", "rebuilding_statements", "rename_statements", "table_of"]
 
 _DIRECT = ("CreateTableOp", "DropTableOp", "CreateIndexOp", "DropIndexOp")
 
@@ -86,27 +86,32 @@ def _added_field(operation: Any, by_table: Mapping[str, ModelSpec]) -> tuple[Mod
 
 
 def rebuilding_statements(
-    connection: sa.Connection, operations: Sequence[Any], specs: Sequence[ModelSpec]
+    connection: sa.Connection,
+    operations: Sequence[Any],
+    specs: Sequence[ModelSpec],
+    gone: Collection[str] = (),
 ) -> list[str]:
     """Return the statements for a database that can alter little.
 
     A table that changes in another way than by new columns and indexes is built anew
     under another name, filled, and put in the old one's place, as
-    https://www.sqlite.org/lang_altertable.html#otheralter describes.
+    https://www.sqlite.org/lang_altertable.html#otheralter describes. Its triggers come
+    back, except those that are `gone`.
     """
     dialect = connection.dialect
     by_table = {spec.table.name: spec for spec in specs}
     rebuilt = {
-        str(_table_of(operation)) for operation in operations if not _is_direct(operation, by_table)
+        str(table_of(operation)) for operation in operations if not _is_direct(operation, by_table)
     }
-    direct = [operation for operation in operations if _table_of(operation) not in rebuilt]
+    direct = [operation for operation in operations if table_of(operation) not in rebuilt]
     found = altering_statements(direct, specs, dialect)
     for name in sorted(rebuilt):
-        found += _rebuild(connection, by_table[name])
+        found += _rebuild(connection, by_table[name], gone)
     return found
 
 
-def _table_of(operation: Any) -> str | None:
+def table_of(operation: Any) -> str | None:
+    """Return the name of the table that one of Alembic's operations is about."""
     name = getattr(operation, "table_name", None) or getattr(operation, "source_table", None)
     return None if name is None else str(name)
 
@@ -121,7 +126,7 @@ def _is_direct(operation: Any, by_table: Mapping[str, ModelSpec]) -> bool:
     return not field.column.unique and not field.column.primary_key
 
 
-def _rebuild(connection: sa.Connection, spec: ModelSpec) -> Iterator[str]:
+def _rebuild(connection: sa.Connection, spec: ModelSpec, gone: Collection[str]) -> Iterator[str]:
     dialect, table = connection.dialect, spec.table
     preparer = dialect.identifier_preparer
     old, new = preparer.format_table(table), preparer.quote(f"dataflow_new_{table.name}"[:63])
@@ -137,7 +142,7 @@ def _rebuild(connection: sa.Connection, spec: ModelSpec) -> Iterator[str]:
             f"INSERT INTO sqlite_sequence (name, seq) SELECT {_text(_bare(new))}, seq "
             f"FROM sqlite_sequence WHERE name = {_text(table.name)}"
         )
-    triggers = _triggers(connection, table.name)
+    triggers = _triggers(connection, table.name, gone)
     yield f"DROP TABLE {old}"
     yield f"ALTER TABLE {new} RENAME TO {old}"
     for index in table.indexes:
@@ -168,9 +173,10 @@ def _definition(connection: sa.Connection, table: str) -> str:
     return str(connection.exec_driver_sql(sql, (table,)).scalar())
 
 
-def _triggers(connection: sa.Connection, table: str) -> list[str]:
-    sql = "SELECT sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = ?"
-    return [row[0] for row in connection.exec_driver_sql(sql, (table,))]
+def _triggers(connection: sa.Connection, table: str, gone: Collection[str]) -> list[str]:
+    sql = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = ?"
+    rows = connection.exec_driver_sql(sql, (table,))
+    return [statement for name, statement in rows if name not in gone]
 
 
 def _text(name: str) -> str:

@@ -1,0 +1,99 @@
+"""What triggers must watch over: the audit of a model, and that records stay as they are."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+
+from dataflow.models.auditlog import AUDIT_HEADS, AUDIT_LOG
+from dataflow.models.spec import ModelSpec
+
+__all__ = ["LOG_GUARDS", "PREFIX", "AuditPolicy", "Guard", "trigger_name"]
+
+PREFIX = "dataflow_guard_"
+"""All triggers that are ours begin so; what follows tells their definition apart."""
+
+
+@dataclass(frozen=True)
+class Guard:
+    """What the triggers of one table do.
+
+    Attributes:
+        columns: All columns, in order.
+        key: Columns that name a record.
+        masked: Names of columns whose values are never written into the audit log.
+        tenant: The column that tells the tenant, and with it the chain.
+        refused: The statements that are refused: `"UPDATE"`, `"DELETE"`.
+    """
+
+    table: sa.Table
+    model: str
+    columns: tuple[sa.Column[Any], ...]
+    key: tuple[sa.Column[Any], ...]
+    masked: frozenset[str] = frozenset()
+    tenant: sa.Column[Any] | None = None
+    audited: bool = False
+    refused: tuple[str, ...] = ()
+
+
+LOG_GUARDS = (
+    Guard(AUDIT_LOG, AUDIT_LOG.name, (), (), refused=("UPDATE", "DELETE")),
+    Guard(AUDIT_HEADS, AUDIT_HEADS.name, (), (), refused=("DELETE",)),
+)
+"""The audit log itself is append-only; heads move on and stay."""
+
+
+@dataclass
+class AuditPolicy:
+    """Which models are audited; the option of a model wins over the general rule.
+
+    Attributes:
+        everything: Whether models without the option are audited.
+        used: Whether anything may be audited, so that calls must tell who makes them.
+    """
+
+    everything: bool = False
+    names: set[str] = field(default_factory=set)
+    used: bool = False
+
+    def enable(self, names: Sequence[str]) -> None:
+        """Let models be audited: those named, or all where none is."""
+        self.everything = self.everything or not names
+        self.names.update(names)
+        self.used = True
+
+    def admit(self, spec: ModelSpec) -> None:
+        """Take note of a model that was declared."""
+        self.used = self.used or self.covers(spec)
+
+    def covers(self, spec: ModelSpec) -> bool:
+        """Whether changes of a model go into the audit log."""
+        if spec.options.audit is not None:
+            return spec.options.audit
+        return self.everything or spec.name in self.names
+
+    def guard_of(self, spec: ModelSpec) -> Guard | None:
+        """Return what triggers must do for a model, or None for nothing."""
+        audited = self.covers(spec)
+        if not audited and not spec.options.append_only:
+            return None
+        fields = spec.fields.values()
+        return Guard(
+            spec.table,
+            spec.name,
+            tuple(item.column for item in fields),
+            tuple(spec.fields[name].column for name in spec.key),
+            frozenset(str(item.column.name) for item in fields if item.info.secret),
+            spec.fields["tenant_id"].column if "tenant_id" in spec.fields else None,
+            audited,
+            ("UPDATE", "DELETE") if spec.options.append_only else (),
+        )
+
+
+def trigger_name(definition: str, ending: str) -> str:
+    """Return a name that changes with the definition, so that names tell what is there."""
+    return f"{PREFIX}{hashlib.sha256(definition.encode()).hexdigest()[:16]}_{ending}"

@@ -1,0 +1,82 @@
+"""The part of PostgreSQL's driver that triggers and the audit log need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
+from functools import partial
+from typing import Any, ClassVar
+
+import sqlalchemy as sa
+from sqlalchemy.types import TypeEngine
+
+from dataflow.context import NOBODY, Caller, actor, correlation_id
+from dataflow.database.driver import Driver
+from dataflow.database.guard import PREFIX, Guard
+from dataflow.database.postgres_json import from_json
+from dataflow.database.postgres_triggers import RECORDED, support_statements, table_triggers
+
+__all__ = ["PostgresAudit"]
+
+_TELL = (
+    "SELECT set_config('dataflow.actor', $1, true), set_config('dataflow.correlation_id', $2, true)"
+)
+
+
+def _text_of(variable: ContextVar[str | None]) -> str:
+    return variable.get() or ""
+
+
+class PostgresAudit(Driver):
+    """Triggers, and who they are told makes the changes: a setting of the transaction."""
+
+    first_caller: ClassVar[Caller | None] = NOBODY
+    caller_terms: ClassVar[tuple[sa.ColumnElement[Any], ...]] = tuple(
+        sa.func.set_config(
+            sa.literal_column(f"'dataflow.{variable.name.removeprefix('dataflow_')}'"),
+            sa.bindparam(variable.name, type_=sa.Text(), callable_=partial(_text_of, variable)),
+            sa.true(),
+        )
+        for variable in (actor, correlation_id)
+    )
+    triggers_query: ClassVar[str] = (
+        "SELECT n.nspname, c.relname, t.tgname FROM pg_trigger AS t "
+        "JOIN pg_class AS c ON c.oid = t.tgrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace "
+        f"WHERE starts_with(t.tgname::text, '{PREFIX}') AND t.tgenabled <> 'D'"
+    )
+
+    def triggers(self, guard: Guard, schema: str) -> dict[str, tuple[str, ...]]:
+        return table_triggers(guard, schema)
+
+    def trigger_support(self, schema: str, *, audited: bool) -> Sequence[str]:
+        found = support_statements(schema)
+        return list(found.values()) if audited else [found["refuse"]]
+
+    def trigger_drop(self, name: str, table: sa.Table) -> str:
+        function = name.partition("_audit_")[0] + "_audit"
+        if "_audit_" in name:
+            return f"DROP FUNCTION IF EXISTS {function}() CASCADE"
+        of = self.dialect.identifier_preparer.format_table(table)
+        return f"DROP TRIGGER IF EXISTS {name} ON {of}"
+
+    async def tell_caller(self, connection: Any, caller: Caller) -> None:
+        await connection.fetch(_TELL, *caller, timeout=self.config.statement_timeout_s)
+
+    def note_caller(self, connection: Any) -> None:
+        """Nothing to do: a statement by itself carries its caller; see `caller_terms`."""
+
+    def tell_session(self, connection: sa.Connection, caller: Caller) -> None:
+        connection.exec_driver_sql(_TELL, caller)
+
+    async def record_entry(self, connection: Any, values: Mapping[str, Any]) -> None:
+        marks = ", ".join(f"${number}" for number in range(1, len(RECORDED) + 1))
+        args = [values[name] for name in RECORDED]
+        await self.fetch(connection, f"SELECT dataflow_audit_record({marks})", args)
+
+    def from_json(self, kind: TypeEngine[Any], value: Any) -> Any:
+        return from_json(kind, value)
+
+    def key_text(self, value: Any) -> str:
+        if isinstance(value, bytes):
+            return "\\x" + value.hex()
+        return str(value).lower() if isinstance(value, bool) else str(value)

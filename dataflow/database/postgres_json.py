@@ -1,0 +1,66 @@
+"""Values as PostgreSQL's `row_to_json` writes them, as the driver would return them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+import uuid
+from decimal import Decimal
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.types import TypeEngine
+
+from dataflow.models.columntypes import (
+    ExactDecimal,
+    ExactFloat,
+    JsonValue,
+    Microseconds,
+    UtcDateTime,
+    is_bytes,
+    utc_of,
+)
+
+__all__ = ["from_json"]
+
+_INTERVAL = re.compile(r"(?:(-?\d+) days?)? ?(?:([-+])?(\d+):(\d\d):(\d\d(?:\.\d+)?))?")
+
+
+def from_json(kind: TypeEngine[Any], value: Any) -> Any:
+    """Return a value that is not None; numbers with a point come as Decimals.
+
+    Raises:
+        ValueError: If the value does not fit the type.
+    """
+    if isinstance(kind, JsonValue):
+        return json.loads(json.dumps(value, default=float))
+    if isinstance(kind, UtcDateTime | sa.DateTime):
+        return utc_of(dt.datetime.fromisoformat(value))
+    if isinstance(kind, Microseconds | sa.Interval):
+        return _interval(value)
+    if is_bytes(kind):
+        return bytes.fromhex(value.removeprefix("\\x"))
+    return _plain(kind, value)
+
+
+def _plain(kind: TypeEngine[Any], value: Any) -> Any:
+    if isinstance(kind, ExactFloat | sa.Float):
+        return float(value)
+    if isinstance(kind, ExactDecimal | sa.Numeric):
+        return Decimal(value)
+    if isinstance(kind, sa.Date):
+        return dt.date.fromisoformat(value)
+    if isinstance(kind, sa.Time):
+        return dt.time.fromisoformat(value)
+    return uuid.UUID(value) if isinstance(kind, sa.Uuid) else value
+
+
+def _interval(text: str) -> dt.timedelta:
+    found = _INTERVAL.fullmatch(text)
+    if found is None:
+        raise ValueError(text)
+    days, sign, hours, minutes, seconds = found.groups()
+    microseconds = int(Decimal(seconds or 0) * 1_000_000)
+    time = dt.timedelta(hours=int(hours or 0), minutes=int(minutes or 0), microseconds=microseconds)
+    return dt.timedelta(days=int(days or 0)) + (-time if sign == "-" else time)

@@ -1,0 +1,335 @@
+"""PostgreSQL's triggers: audit per statement through transition tables, and refusal.
+
+Chains have partitions, so that transactions at the same time never wait for each
+other: a transaction writes to the first partition whose advisory lock is free.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import asyncpg
+
+from dataflow.database.guard import Guard, trigger_name
+from dataflow.models.auditlog import AUDIT_HEADS, AUDIT_LOG, HASHED
+
+__all__ = ["RECORDED", "REFUSED", "support_statements", "table_triggers"]
+
+REFUSED = "DF211"
+"""The SQLSTATE with which a trigger refuses to change an append-only record."""
+
+_DIALECT: sa.Dialect = asyncpg.dialect()  # type: ignore[no-untyped-call]  # untyped in SQLAlchemy
+_quote = _DIALECT.identifier_preparer.quote
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+_APART = 32
+"""Partitions for transactions with one snapshot: each backend begins at one of its own,
+so that it seldom looks at a head that others have moved since."""
+RECORDED = (
+    "chain", "action", "model", "table_name", "record_key", "actor", "tenant",
+    "correlation_id", "details", "ip_address", "user_agent",
+)  # fmt: skip
+"""Columns of an entry that is recorded by a call."""
+_MOMENT = "to_char(moment AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US\"+00:00\"')"
+
+_FUNCTIONS = {
+    "part(value text) RETURNS text LANGUAGE sql IMMUTABLE": """
+  SELECT coalesce(octet_length(value) || ':' || value, '-')""",
+    # The state is the hash before and the hash itself, so that one pass yields both.
+    "link(state bytea, head bytea, entry text) RETURNS bytea LANGUAGE plpgsql IMMUTABLE": """
+BEGIN
+  RETURN substr(coalesce(state, head), 33)
+    || sha256(substr(coalesce(state, head), 33) || convert_to(entry, 'UTF8'));
+END""",
+    # An old snapshot may not see the head: an error then, and the next partition's turn.
+    "strict_head(wanted text, part integer, OUT sequence bigint, OUT hash bytea) "
+    "LANGUAGE plpgsql SET enable_seqscan = off": """
+BEGIN
+  SELECT h.sequence, h.hash INTO sequence, hash FROM {s}.dataflow_audit_heads AS h
+    WHERE h.chain = wanted AND h.partition = part FOR UPDATE;
+  IF NOT FOUND THEN
+    sequence := 0;
+    hash := sha256(convert_to(wanted || '/' || part, 'UTF8'));
+    INSERT INTO {s}.dataflow_audit_heads VALUES (wanted, part, sequence, hash);
+  END IF;
+EXCEPTION WHEN serialization_failure OR unique_violation THEN
+  sequence := NULL;
+END""",
+    "head(wanted text, OUT part integer, OUT sequence bigint, OUT hash bytea) LANGUAGE plpgsql": """
+DECLARE
+  lock integer := hashtext('dataflow audit ' || wanted);
+  careful boolean := current_setting('transaction_isolation') <> 'read committed';
+BEGIN
+  part := CASE WHEN careful THEN {apart} + pg_backend_pid() % {apart} ELSE 0 END;
+  LOOP
+    IF pg_try_advisory_xact_lock(lock, part) THEN
+      IF careful THEN
+        SELECT h.sequence, h.hash INTO sequence, hash
+          FROM {s}.dataflow_audit_strict_head(wanted, part) AS h;
+        IF sequence IS NOT NULL THEN RETURN; END IF;
+      ELSE
+        SELECT h.sequence, h.hash INTO sequence, hash FROM {s}.dataflow_audit_heads AS h
+          WHERE h.chain = wanted AND h.partition = part;
+        IF NOT FOUND THEN
+          sequence := 0;
+          hash := sha256(convert_to(wanted || '/' || part, 'UTF8'));
+          INSERT INTO {s}.dataflow_audit_heads VALUES (wanted, part, sequence, hash);
+        END IF;
+        RETURN;
+      END IF;
+    END IF;
+    part := part + 1;
+  END LOOP;
+END""",
+    f"record({', '.join(f'{name} text' for name in RECORDED)}) RETURNS void LANGUAGE plpgsql": """
+DECLARE
+  moment timestamptz := clock_timestamp();
+  head record;
+  digest bytea;
+BEGIN
+  SELECT * INTO head FROM {s}.dataflow_audit_head(record.chain);
+  digest := sha256(head.hash || convert_to(concat({parts}), 'UTF8'));
+  INSERT INTO {s}.dataflow_audit_log (partition, sequence, at, previous, hash, {names})
+    VALUES (head.part, head.sequence + 1, moment, head.hash, digest, {values});
+  UPDATE {s}.dataflow_audit_heads AS h SET sequence = head.sequence + 1, hash = digest
+    WHERE h.chain = record.chain AND h.partition = head.part;
+END""",
+    "refuse() RETURNS trigger LANGUAGE plpgsql": """
+BEGIN
+  RAISE EXCEPTION USING ERRCODE = '{refused}', TABLE = TG_TABLE_NAME,
+    MESSAGE = format('model %s is append-only: %s is refused', TG_ARGV[0], TG_OP);
+END""",
+}
+
+
+def support_statements(schema: str) -> dict[str, str]:
+    """Return `{signature: statement}` of the functions that all triggers share."""
+    s = _quote(schema)
+    given = {"partition": "head.part::text", "at": _MOMENT, "before": "NULL", "after": "NULL"}
+    values = [f"dataflow_audit_record.{name}" for name in RECORDED]
+    given |= dict(zip(RECORDED, values, strict=True))
+    words = {
+        "parts": ", ".join(f"{s}.dataflow_audit_part({given[name]})" for name in HASHED),
+        "names": ", ".join(RECORDED),
+        "values": ", ".join(values),
+        "s": s,
+        "refused": REFUSED,
+        "apart": str(_APART),
+    }
+    found = {}
+    for head, body in _FUNCTIONS.items():
+        text = body.replace("record.chain", "dataflow_audit_record.chain")
+        for word, value in words.items():
+            text = text.replace(f"{{{word}}}", value)
+        found[head.partition("(")[0]] = (
+            f"CREATE OR REPLACE FUNCTION {s}.dataflow_audit_{head} AS $dataflow${text}$dataflow$"
+        )
+    found["chain"] = (
+        f"CREATE OR REPLACE AGGREGATE {s}.dataflow_audit_chain(bytea, text) "
+        f"(SFUNC = {s}.dataflow_audit_link, STYPE = bytea)"
+    )
+    # Heads that are there already spare serializable transactions a conflict in the index.
+    found["heads"] = (
+        f"INSERT INTO {s}.dataflow_audit_heads SELECT '', part, 0, "
+        "sha256(convert_to('/' || part, 'UTF8')) "
+        f"FROM generate_series(0, {2 * _APART - 1}) AS part ON CONFLICT DO NOTHING"
+    )
+    return found
+
+
+def _shared_digest(schema: str) -> str:
+    """Return what makes triggers anew when the functions that they share have changed."""
+    text = "".join(support_statements(schema).values())
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def table_triggers(guard: Guard, schema: str) -> dict[str, tuple[str, ...]]:
+    """Return `{trigger: statements that create it}` for a table.
+
+    Args:
+        guard: What the triggers do.
+        schema: Where the audit log and the functions are.
+    """
+    return {**_refusing(guard, schema), **(_auditing(guard, schema) if guard.audited else {})}
+
+
+def _refusing(guard: Guard, schema: str) -> dict[str, tuple[str, ...]]:
+    if not guard.refused:
+        return {}
+    table = _DIALECT.identifier_preparer.format_table(guard.table)
+    call = f"EXECUTE FUNCTION {_quote(schema)}.dataflow_audit_refuse({_text(guard.model)})"
+    events = {
+        "rows": f"BEFORE {' OR '.join(guard.refused)} ON {table} FOR EACH ROW",
+        "all": f"BEFORE TRUNCATE ON {table} FOR EACH STATEMENT",
+    }
+    found: dict[str, tuple[str, ...]] = {}
+    for event, place in events.items():
+        name = trigger_name(f"{place} {call}", f"refuse_{event}")
+        found[name] = (f"CREATE TRIGGER {name} {place} {call}",)
+    return found
+
+
+_EVENTS = {
+    "create": "AFTER INSERT ON {table} REFERENCING NEW TABLE AS new_rows",
+    "update": "AFTER UPDATE ON {table} REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows",
+    "delete": "AFTER DELETE ON {table} REFERENCING OLD TABLE AS old_rows",
+    "truncate": "BEFORE TRUNCATE ON {table}",
+}
+
+
+def _auditing(guard: Guard, schema: str) -> dict[str, tuple[str, ...]]:
+    table = _DIALECT.identifier_preparer.format_table(guard.table)
+    body = _Body(guard, schema).text()
+    base = trigger_name(body, "audit")
+    function = f"{_quote(schema)}.{base}"
+    create = (
+        f"CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql "
+        f"AS $dataflow${body}$dataflow$"
+    )
+    found: dict[str, tuple[str, ...]] = {}
+    for event, place in _EVENTS.items():
+        name = f"{base}_{event}"
+        trigger = (
+            f"CREATE TRIGGER {name} {place.format(table=table)} "
+            f"FOR EACH STATEMENT EXECUTE FUNCTION {function}()"
+        )
+        found[name] = (create, trigger)
+    return found
+
+
+class _Body:
+    """Writes the function that audits one table."""
+
+    def __init__(self, guard: Guard, schema: str) -> None:
+        self._guard = guard
+        self._bare_schema = schema
+        self._schema = _quote(schema)
+
+    def text(self) -> str:
+        branches = {
+            "INSERT": self._branch("new_rows", "NULL", "n", "new_rows AS n"),
+            "UPDATE": self._update(),
+            "DELETE": self._branch("old_rows", "o", "NULL", "old_rows AS o"),
+            "TRUNCATE": self._branch(self._table, "o", "NULL", f"{self._table} AS o"),
+        }
+        words = "".join(
+            f"  {'ELSIF' if number else 'IF'} TG_OP = '{event}' THEN\n{branch}"
+            for number, (event, branch) in enumerate(branches.items())
+        )
+        return (
+            "\nDECLARE\n  head record;\n  frame text;\n  moment timestamptz := clock_timestamp();\n"
+            "  who text := nullif(current_setting('dataflow.actor', true), '');\n"
+            "  what text := nullif(current_setting('dataflow.correlation_id', true), '');\n"
+            f"BEGIN  -- {_shared_digest(self._bare_schema)}\n{words}  END IF;\n  RETURN NULL;\nEND"
+        )
+
+    @property
+    def _table(self) -> str:
+        table, schema = self._guard.table, self._guard.table.schema
+        name = _quote(str(table.name))
+        return f"{_quote(schema) if schema else self._schema}.{name}"
+
+    def _update(self) -> str:
+        match = " AND ".join(f"o.{_quote(c.name)} = n.{_quote(c.name)}" for c in self._guard.key)
+        return self._branch(
+            "new_rows", "o", "n", f"old_rows AS o FULL JOIN new_rows AS n ON {match}"
+        )
+
+    def _branch(self, rows: str, before: str, after: str, source: str) -> str:
+        """Return the loop over chains that writes the entries of one kind of event."""
+        s = self._schema
+        row = after if before == "NULL" else before
+        either = f"coalesce({self._key('n')}, {self._key('o')})"
+        key = either if "JOIN" in source else self._key(row)
+        action = {"n": "'create'", "o": "'delete'"}[row]
+        if "JOIN" in source:
+            first = _quote(self._guard.key[0].name)
+            action = (
+                f"CASE WHEN o.{first} IS NULL THEN 'create' "
+                f"WHEN n.{first} IS NULL THEN 'delete' ELSE 'update' END"
+            )
+        chains, chosen = self._chains(rows, before, after, source)
+        tenant = "nullif(head.chain, '')" if self._guard.tenant is not None else "NULL"
+        return f"""    FOR head IN {chains} LOOP
+      frame := {self._frame(tenant)};
+      WITH entries AS (
+        SELECT head.sequence + row_number() OVER w AS sequence, action, key, before, after,
+          {s}.dataflow_audit_chain(head.state, frame || {self._fields()}) OVER w AS link
+        FROM (SELECT {action} AS action, {key} AS key,
+          {self._row(before, source)} AS before, {self._row(after, source)} AS after
+          FROM {source}{chosen}) AS changes
+        WINDOW w AS (ROWS UNBOUNDED PRECEDING)
+      ), written AS (
+        INSERT INTO {s}.{AUDIT_LOG.name} (chain, partition, sequence, at, action, model,
+          table_name, record_key, actor, tenant, correlation_id, before, after, previous, hash)
+        SELECT head.chain, head.part, sequence, moment, action, {_text(self._guard.model)},
+          {_text(self._name)}, key, who, {tenant}, what, before, after,
+          substr(link, 1, 32), substr(link, 33) FROM entries
+        RETURNING sequence, hash
+      )
+      UPDATE {s}.{AUDIT_HEADS.name} AS h SET sequence = last.sequence, hash = last.hash
+        FROM (SELECT sequence, hash FROM written ORDER BY sequence DESC LIMIT 1) AS last
+        WHERE h.chain = head.chain AND h.partition = head.part;
+    END LOOP;
+"""
+
+    @property
+    def _name(self) -> str:
+        return str(self._guard.table.fullname)
+
+    def _chains(self, rows: str, before: str, after: str, source: str) -> tuple[str, str]:
+        """Return the query for chains with their heads, and the condition for one's rows."""
+        s, tenant = self._schema, self._guard.tenant
+        columns = "c.chain, h.*, '\\x'::bytea || sha256('') || h.hash AS state"
+        if tenant is None:
+            exists = f"(SELECT ''::text AS chain WHERE EXISTS (SELECT FROM {rows}))"
+            return f"SELECT {columns} FROM {exists} AS c, {s}.dataflow_audit_head(c.chain) AS h", ""
+        sides = [side for side in (before, after) if side != "NULL"]
+        values = ", ".join(f"{side}.{_quote(tenant.name)}::text" for side in sides)
+        chain = f"coalesce({values}, '')"
+        found = f"(SELECT DISTINCT {chain} AS chain FROM {source})"
+        query = f"SELECT {columns} FROM {found} AS c, LATERAL {s}.dataflow_audit_head(c.chain) AS h"
+        return query, f" WHERE {chain} = head.chain"
+
+    def _frame(self, tenant: str) -> str:
+        part = f"{self._schema}.dataflow_audit_part"
+        values = (
+            "head.chain", "head.part::text", _MOMENT, _text(self._guard.model), _text(self._name),
+            "who", tenant, "what",
+        )  # fmt: skip
+        return " || ".join(f"{part}({value})" for value in values)
+
+    def _fields(self) -> str:
+        names = ("action", "key", "before", "after")
+        return " || ".join(
+            [*(f"coalesce(octet_length({n}) || ':' || {n}, '-')" for n in names), "'---'"]
+        )
+
+    def _key(self, row: str) -> str:
+        texts = [f"{row}.{_quote(column.name)}::text" for column in self._guard.key]
+        if len(texts) == 1:
+            return texts[0]
+        return f"array_to_json(ARRAY[{', '.join(texts)}])::text"
+
+    def _row(self, row: str, source: str) -> str:
+        """Return a row as JSON; masked columns are not even read."""
+        if row == "NULL":
+            return "NULL::text"
+        masked = self._guard.masked
+        value = row
+        if masked:
+            columns = ", ".join(
+                f"{_text('***') if c.name in masked else f'{row}.{_quote(c.name)}'} "
+                f"AS {_quote(c.name)}"
+                for c in self._guard.columns
+            )
+            value = f"(SELECT x FROM (SELECT {columns}) AS x)"
+        json = f"row_to_json({value})::text"
+        if "JOIN" not in source:
+            return json
+        return f"CASE WHEN {row}.{_quote(self._guard.key[0].name)} IS NOT NULL THEN {json} END"

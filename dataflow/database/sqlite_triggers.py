@@ -1,0 +1,157 @@
+"""SQLite's triggers: audit per row, and refusal.
+
+There is one writer, so each chain has one partition. The hash is a Python function of
+our connections: a program that does not have it cannot change audited records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.sqlite import aiosqlite
+
+from dataflow.database.guard import Guard, trigger_name
+from dataflow.models.auditlog import AUDIT_HEADS, AUDIT_LOG, HASHED
+from dataflow.models.columntypes import is_bytes
+from dataflow.models.hashchain import genesis, link_hash
+
+__all__ = ["AUDIT_FUNCTIONS", "REFUSED", "record_statements", "table_triggers"]
+
+REFUSED = "append-only: "
+"""How the message of a trigger begins that refuses a change."""
+
+_DIALECT: sa.Dialect = aiosqlite.dialect()
+_MOST = 50
+"""Columns of one call: SQLite's functions take 127 arguments."""
+
+AUDIT_FUNCTIONS: dict[str, tuple[int, Any]] = {
+    "dataflow_audit_hash": (-1, lambda previous, *texts: link_hash(previous, texts)),
+    "dataflow_audit_genesis": (2, genesis),
+}
+_MOMENT = "strftime('%Y-%m-%d %H:%M:%f', 'now') || '000+00:00'"
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+_quote = _DIALECT.identifier_preparer.quote_identifier
+
+
+def table_triggers(guard: Guard) -> dict[str, tuple[str, ...]]:
+    """Return `{trigger: statements that create it}` for a table."""
+    found: dict[str, tuple[str, ...]] = {}
+    table = _quote(guard.table.name)
+    for event in guard.refused:
+        message = _text(f"{REFUSED}{guard.model}: {event}")
+        rest = f"BEFORE {event} ON {table} BEGIN SELECT RAISE(ABORT, {message}); END"
+        name = trigger_name(rest, f"refuse_{event.lower()}")
+        found[name] = (f"CREATE TRIGGER {name} {rest}",)
+    if guard.audited:
+        for kind, event, body in _audits(guard):
+            rest = f"{event} BEGIN\n{body}END"
+            name = trigger_name(rest, f"audit_{kind}")
+            found[name] = (f"CREATE TRIGGER {name} {rest}",)
+    return found
+
+
+def _audits(guard: Guard) -> Iterator[tuple[str, str, str]]:
+    """Yield kind, event and body of the triggers; a new key makes another record."""
+    table = _quote(guard.table.name)
+    same = " AND ".join(f"NEW.{_quote(c.name)} IS OLD.{_quote(c.name)}" for c in guard.key)
+    gone, new = _entry(guard, "delete", "OLD"), _entry(guard, "create", "NEW")
+    yield "insert", f"AFTER INSERT ON {table}", new
+    yield "delete", f"AFTER DELETE ON {table}", gone
+    yield "update", f"AFTER UPDATE ON {table} WHEN {same}", _entry(guard, "update", "NEW")
+    yield "rekey", f"AFTER UPDATE ON {table} WHEN NOT ({same})", gone + new
+
+
+def _entry(guard: Guard, action: str, row: str) -> str:
+    """Return the statements that write one entry and move its chain's head.
+
+    None of them can meet a conflict: INSERT OR IGNORE would silence it.
+    """
+    log, heads = AUDIT_LOG.name, AUDIT_HEADS.name
+    chain, tenant = "''", "NULL"
+    if guard.tenant is not None:
+        tenant = f"CAST({'OLD' if action == 'update' else row}.{_quote(guard.tenant.name)} AS TEXT)"
+        chain = f"coalesce({tenant}, '')"
+    values = {
+        "chain": chain, "partition": "0", "at": _MOMENT, "model": _text(guard.model),
+        "table_name": _text(str(guard.table.fullname)), "actor": "dataflow_actor()",
+        "tenant": tenant, "correlation_id": "dataflow_correlation_id()",
+        "action": _text(action), "record_key": _key(guard, row),
+        "before": "NULL" if action == "create" else _row(guard, "OLD"),
+        "after": "NULL" if action == "delete" else _row(guard, "NEW"),
+        "details": "NULL", "ip_address": "NULL", "user_agent": "NULL",
+    }  # fmt: skip
+    names = ", ".join(f'"{name}"' for name in HASHED)
+    found = ", ".join(f'{values[name]} AS "{name}"' for name in HASHED)
+    texts = ", ".join(f'v."{name}"' for name in HASHED)
+    here = f"chain = {chain} AND partition = 0"
+    # The limit keeps SQLite from working out each value where it stands, twice.
+    return f"""  INSERT INTO {heads} (chain, partition, sequence, hash)
+    SELECT {chain}, 0, 0, dataflow_audit_genesis({chain}, 0)
+    WHERE NOT EXISTS (SELECT 1 FROM {heads} WHERE {here});
+  INSERT INTO {log} ({names}, sequence, previous, hash)
+    SELECT {texts}, h.sequence + 1, h.hash, dataflow_audit_hash(h.hash, {texts})
+    FROM (SELECT {found} LIMIT 1) AS v JOIN {heads} AS h
+      ON h.chain = v.chain AND h.partition = v.partition;
+  UPDATE {heads} SET sequence = sequence + 1, hash = (SELECT hash FROM {log} AS l
+      WHERE l.chain = {heads}.chain AND l.partition = 0 AND l.sequence = {heads}.sequence + 1)
+    WHERE {here};
+"""
+
+
+def _value(column: sa.Column[Any], row: str) -> str:
+    value = f"{row}.{_quote(column.name)}"
+    return f"iif({value} IS NULL, NULL, lower(hex({value})))" if is_bytes(column.type) else value
+
+
+def _key(guard: Guard, row: str) -> str:
+    texts = [f"CAST({_value(column, row)} AS TEXT)" for column in guard.key]
+    return texts[0] if len(texts) == 1 else f"json_array({', '.join(texts)})"
+
+
+def _row(guard: Guard, row: str) -> str:
+    """Return a row as JSON, without the values of masked columns."""
+    pairs = [
+        (str(column.name), "'***'" if column.name in guard.masked else _value(column, row))
+        for column in guard.columns
+    ]
+    first, rest = pairs[:_MOST], pairs[_MOST:]
+    found = f"json_object({', '.join(f'{_text(name)}, {value}' for name, value in first)})"
+    while rest:
+        paths = [f"""'$."{name}"', {value}""" for name, value in rest[:_MOST]]
+        found, rest = f"json_insert({found}, {', '.join(paths)})", rest[_MOST:]
+    return found
+
+
+def record_statements(values: Mapping[str, Any], moment: str) -> list[tuple[str, Sequence[Any]]]:
+    """Return the statements, with their arguments, that add an entry by a call."""
+    log, heads, chain = AUDIT_LOG.name, AUDIT_HEADS.name, values["chain"]
+    given = {**values, "partition": "0", "at": moment}
+    texts = [given.get(name) for name in HASHED]
+    names, marks = ", ".join(f'"{name}"' for name in HASHED), ", ".join("?" * len(HASHED))
+    begin = (
+        f"INSERT INTO {heads} (chain, partition, sequence, hash) "
+        f"SELECT ?, 0, 0, dataflow_audit_genesis(?, 0) "
+        f"WHERE NOT EXISTS (SELECT 1 FROM {heads} WHERE chain = ? AND partition = 0)"
+    )
+    write = (
+        f"INSERT INTO {log} ({names}, sequence, previous, hash) SELECT {marks}, "
+        f"h.sequence + 1, h.hash, dataflow_audit_hash(h.hash, {marks}) "
+        f"FROM {heads} AS h WHERE h.chain = ? AND h.partition = 0"
+    )
+    move = (
+        f"UPDATE {heads} SET sequence = last.sequence, hash = last.hash "
+        f"FROM (SELECT sequence, hash FROM {log} WHERE chain = ? AND partition = 0 "
+        "ORDER BY sequence DESC LIMIT 1) AS last WHERE chain = ? AND partition = 0"
+    )
+    return [
+        (begin, (chain, chain, chain)),
+        (write, (*texts, *texts, chain)),
+        (move, (chain, chain)),
+    ]

@@ -1,0 +1,333 @@
+"""`db.audit`: who changed what, and whether the log of it is whole."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from dataflow import context
+from dataflow.database.database import Database
+from dataflow.errors import ParameterError
+from dataflow.models.auditlog import AUDIT_HEADS, AUDIT_LOG, entry_texts
+from dataflow.models.hashchain import ChainCheck, Link, genesis
+from dataflow.models.spec import ModelSpec
+from dataflow.portal import sync_call
+from dataflow.query.processors import bind_processor
+from dataflow.records.auditentry import AuditEntry, AuditProblem, AuditReport, read_entry
+from dataflow.records.prepared import prepare
+
+__all__ = ["AsyncAudit", "Audit"]
+
+Anchor = list[dict[str, Any]]
+Place = tuple[str, int]
+_BATCH = 1_000
+"""Entries that are checked between two turns of the event loop."""
+_MOST = 1_000
+"""Problems that a report lists."""
+_log = AUDIT_LOG.c
+
+
+class AsyncAudit:
+    """Reading and checking the audit log, as coroutines; see `Audit`."""
+
+    def __init__(self, database: Database, specs: Callable[[], Sequence[ModelSpec]]) -> None:
+        """Keep the database and the way to the models."""
+        self._database = database
+        self._specs = specs
+
+    # ---------------------------------------------------------------- reading
+
+    async def get_recent_activity(self, hours: float = 24, limit: int = 50) -> list[AuditEntry]:
+        """Return the newest entries of the last hours, newest first.
+
+        Args:
+            hours: How far to look back.
+            limit: The most entries.
+        """
+        since = dt.datetime.now(dt.UTC) - dt.timedelta(hours=hours)
+        found: list[AuditEntry] = []
+        for chain, partition in await self._places():
+            statement = self._select(
+                _log.chain == chain, _log.partition == partition, _log.at >= since
+            )
+            found += await self._entries(statement.order_by(_log.sequence.desc()).limit(limit))
+        return sorted(found, key=lambda entry: entry.at, reverse=True)[:limit]
+
+    async def get_by_user(self, user_id: Any, skip: int = 0, limit: int = 100) -> list[AuditEntry]:
+        """Return what an actor did, newest first.
+
+        Args:
+            user_id: As it was given to `db.acting`.
+            skip: Entries to leave out.
+            limit: The most entries.
+        """
+        statement = self._select(_log.actor == str(user_id)).offset(skip).limit(limit)
+        return await self._entries(statement.order_by(_log.at.desc(), _log.sequence.desc()))
+
+    async def get_by_entity(self, entity_type: Any, entity_id: Any) -> list[AuditEntry]:
+        """Return all that happened to one record, newest first.
+
+        Args:
+            entity_type: A model, its name or its table's, or the `entity_type` of `record`.
+            entity_id: The record's key; for composite keys a dict or a tuple.
+        """
+        name, spec = self._entity(entity_type)
+        key = self._key_text(spec, entity_id)
+        statement = self._select(_log.model == name, _log.record_key == key)
+        return await self._entries(statement.order_by(_log.at.desc(), _log.sequence.desc()))
+
+    async def get_by_correlation_id(self, correlation_id: Any) -> list[AuditEntry]:
+        """Return what belongs together, in the order in which it happened."""
+        statement = self._select(_log.correlation_id == str(correlation_id))
+        return await self._entries(statement.order_by(_log.at, _log.sequence))
+
+    def _select(self, *conditions: Any) -> Any:
+        tenant = context.tenant.get()
+        if tenant is not None and tenant is not context.ALL_TENANTS:
+            conditions = (*conditions, _log.chain == str(tenant))
+        return sa.select(AUDIT_LOG).where(*conditions)
+
+    async def _entries(self, statement: Any) -> list[AuditEntry]:
+        await self._ready()
+        specs = {spec.name: spec for spec in self._specs()}
+        driver = self._database.driver
+        columns = [(column.name, column.type) for column in AUDIT_LOG.columns]
+        prepared = prepare(statement, driver.dialect, columns)
+        rows = await self._database.fetch(prepared.sql, prepared.args({}))
+        return [read_entry(row, specs, driver) for row in prepared.reader.many(rows)]
+
+    async def _places(self) -> list[Place]:
+        await self._ready()
+        heads = AUDIT_HEADS.c
+        statement = sa.select(heads.chain, heads.partition).where(heads.sequence > 0)
+        tenant = context.tenant.get()
+        if tenant is not None and tenant is not context.ALL_TENANTS:
+            statement = statement.where(heads.chain == str(tenant))
+        return [(row[0], row[1]) for row in await self._rows(statement)]
+
+    async def _rows(self, statement: Any) -> Sequence[Any]:
+        prepared = prepare(statement, self._database.driver.dialect)
+        return await self._database.fetch(prepared.sql, prepared.args({}))
+
+    async def _ready(self) -> None:
+        if not self._database.driver.audit.used:
+            raise ParameterError(
+                problem="nothing is audited.",
+                advise="call db.enable_audit_log(), or give a model the option audit=True",
+            )
+        await self._database.before_transaction()
+
+    def _entity(self, given: Any) -> tuple[str, ModelSpec | None]:
+        """Return the name under which the log knows a kind of thing, and its model."""
+        text = str(getattr(given, "__name__", given))
+        for spec in self._specs():
+            if text.casefold() in (spec.name.casefold(), str(spec.table.name).casefold()):
+                return spec.name, spec
+        return text, None
+
+    def _key_text(self, spec: ModelSpec | None, key: Any) -> str:
+        if spec is None:
+            return str(key)
+        if isinstance(key, Mapping):
+            key = tuple(key[name] for name in spec.key)
+        values = key if isinstance(key, tuple | list) else (key,)
+        driver, texts = self._database.driver, []
+        for name, value in zip(spec.key, values, strict=True):
+            convert = bind_processor(spec.fields[name].column.type, driver.dialect)
+            texts.append(driver.key_text(value if convert is None else convert(value)))
+        if len(texts) == 1:
+            return texts[0]
+        return json.dumps(texts, ensure_ascii=False, separators=(",", ":"))
+
+    # ---------------------------------------------------------------- writing
+
+    async def record(
+        self,
+        *,
+        action: str,
+        entity_type: Any = None,
+        entity_id: Any = None,
+        details: Any = None,
+        **origin: str | None,
+    ) -> None:
+        """Add an entry for what is no write: an approval, a login, a download.
+
+        It belongs to the open transaction; actor and correlation id are those of
+        `db.acting`, the tenant is the current one.
+
+        Args:
+            action: What was done, in one word.
+            entity_type: To what kind of thing: a model, or a name of your own.
+            entity_id: To which.
+            details: Whatever JSON can carry.
+            **origin: `ip_address` and `user_agent`.
+        """
+        unknown = set(origin) - {"ip_address", "user_agent"}
+        if unknown:
+            raise ParameterError(problem=f"audit.record has no argument {unknown.pop()!r}.")
+        await self._ready()
+        name, spec = (None, None) if entity_type is None else self._entity(entity_type)
+        tenant, caller = context.tenant.get(), context.current_caller()
+        known = None if tenant is None or tenant is context.ALL_TENANTS else str(tenant)
+        values = {
+            "chain": known or "", "action": str(action), "model": name,
+            "table_name": None if spec is None else str(spec.table.fullname),
+            "record_key": None if entity_id is None else self._key_text(spec, entity_id),
+            "actor": caller[0] or None, "tenant": known, "correlation_id": caller[1] or None,
+            "details": None if details is None else json.dumps(details, ensure_ascii=False),
+            "ip_address": origin.get("ip_address"), "user_agent": origin.get("user_agent"),
+        }  # fmt: skip
+        async with self._database.transaction() as level:
+            await level.run(self._database.driver.record_entry, values)
+
+    # --------------------------------------------------------------- checking
+
+    async def anchor(self) -> Anchor:
+        """Return the head of each chain, to keep where the database's owner cannot write.
+
+        Returns:
+            `[{"chain", "partition", "sequence", "hash"}]`, plain data for JSON.
+        """
+        await self._ready()
+        heads = await self._rows(sa.select(AUDIT_HEADS).where(AUDIT_HEADS.c.sequence > 0))
+        return [
+            {"chain": row[0], "partition": row[1], "sequence": row[2], "hash": bytes(row[3]).hex()}
+            for row in heads
+        ]
+
+    async def verify(self, anchor: Iterable[Mapping[str, Any]] = ()) -> AuditReport:
+        """Check every entry, and each chain up to its head; in flat memory.
+
+        Args:
+            anchor: What `anchor()` returned before: its entries must still be there.
+
+        Raises:
+            ParameterError: Inside a transaction, which sees what others have not committed.
+        """
+        if self._database.current() is not None:
+            raise ParameterError(
+                problem="the audit log is verified in a transaction of its own.",
+                advise="call verify outside of db.transaction()",
+            )
+        await self._ready()
+        noted = {
+            (item["chain"], item["partition"]): (item["sequence"], bytes.fromhex(item["hash"]))
+            for item in anchor
+        }
+        async with self._database.transaction(isolation="repeatable_read", read_only=True):
+            heads = {
+                (row[0], row[1]): (row[2], row[3])
+                for row in await self._rows(sa.select(AUDIT_HEADS))
+            }
+            return await self._check(heads, noted)
+
+    async def _check(
+        self, heads: Mapping[Place, Any], noted: Mapping[Place, tuple[int, bytes]]
+    ) -> AuditReport:
+        places = {place: ChainCheck(genesis(*place), noted.get(place)) for place in noted}
+        problems: list[AuditProblem] = []
+        entries, seen = 0, set[Place]()
+        check, place = ChainCheck(b""), None
+        async for row in self._stream():
+            if (row["chain"], row["partition"]) != place:
+                if place is not None:
+                    problems += _problems(place, check, heads)
+                place = (row["chain"], row["partition"])
+                check = places.get(place) or ChainCheck(genesis(*place))
+                seen.add(place)
+            check.add(Link(row["sequence"], row["previous"], row["hash"], entry_texts(row)))
+            entries += 1
+        if place is not None:
+            problems += _problems(place, check, heads)
+        for other in dict.fromkeys([*heads, *noted]):
+            if other not in seen:
+                empty = places.get(other) or ChainCheck(genesis(*other))
+                problems += _problems(other, empty, heads)
+        return AuditReport(entries, len(seen), tuple(problems[:_MOST]))
+
+    async def _stream(self) -> AsyncIterator[dict[str, Any]]:
+        """Yield all entries by chain and sequence, as they are stored."""
+        key = sa.tuple_(_log.chain, _log.partition, _log.sequence)
+        order = (_log.chain, _log.partition, _log.sequence)
+        names = [column.name for column in AUDIT_LOG.columns]
+        statement = sa.select(AUDIT_LOG).order_by(*order).limit(_BATCH)
+        rows = await self._rows(statement)
+        while rows:
+            for row in rows:
+                yield dict(zip(names, row, strict=True))
+            last = sa.tuple_(
+                *(sa.literal(value, c.type) for value, c in zip(rows[-1], order, strict=False))
+            )
+            rows = await self._rows(statement.where(key > last))
+
+
+def _problems(place: Place, check: ChainCheck, heads: Mapping[Place, Any]) -> list[AuditProblem]:
+    return [
+        AuditProblem(*place, found.sequence, found.kind) for found in check.end(heads.get(place))
+    ]
+
+
+class Audit:
+    """The audit log for sync callers; each method waits for its twin in `db.aio.audit`."""
+
+    def __init__(self, aio: AsyncAudit) -> None:
+        """Keep the coroutines."""
+        self._aio = aio
+
+    def get_recent_activity(self, hours: float = 24, limit: int = 50) -> list[AuditEntry]:
+        """Return the newest entries; see `AsyncAudit.get_recent_activity`."""
+        return sync_call(
+            "db.audit.get_recent_activity",
+            "db.aio.audit.get_recent_activity",
+            self._aio.get_recent_activity,
+            hours,
+            limit,
+        )
+
+    def get_by_user(self, user_id: Any, skip: int = 0, limit: int = 100) -> list[AuditEntry]:
+        """Return what an actor did; see `AsyncAudit.get_by_user`."""
+        return sync_call(
+            "db.audit.get_by_user",
+            "db.aio.audit.get_by_user",
+            self._aio.get_by_user,
+            user_id,
+            skip,
+            limit,
+        )
+
+    def get_by_entity(self, entity_type: Any, entity_id: Any) -> list[AuditEntry]:
+        """Return what happened to a record; see `AsyncAudit.get_by_entity`."""
+        return sync_call(
+            "db.audit.get_by_entity",
+            "db.aio.audit.get_by_entity",
+            self._aio.get_by_entity,
+            entity_type,
+            entity_id,
+        )
+
+    def get_by_correlation_id(self, correlation_id: Any) -> list[AuditEntry]:
+        """Return what belongs together; see `AsyncAudit.get_by_correlation_id`."""
+        return sync_call(
+            "db.audit.get_by_correlation_id",
+            "db.aio.audit.get_by_correlation_id",
+            self._aio.get_by_correlation_id,
+            correlation_id,
+        )
+
+    def record(self, *, action: str, **values: Any) -> None:
+        """Add an entry for what is no write; see `AsyncAudit.record`."""
+        sync_call(
+            "db.audit.record", "db.aio.audit.record", self._aio.record, action=action, **values
+        )
+
+    def anchor(self) -> Anchor:
+        """Return the head of each chain; see `AsyncAudit.anchor`."""
+        return sync_call("db.audit.anchor", "db.aio.audit.anchor", self._aio.anchor)
+
+    def verify(self, anchor: Iterable[Mapping[str, Any]] = ()) -> AuditReport:
+        """Check every entry; see `AsyncAudit.verify`."""
+        return sync_call("db.audit.verify", "db.aio.audit.verify", self._aio.verify, anchor)
