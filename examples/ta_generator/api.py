@@ -11,9 +11,8 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm.exc import StaleDataError
 
-from dataflow.errors import RecordNotFoundError, RecordValidationError
+from dataflow.errors import RecordNotFoundError, RecordValidationError, StaleRecordError
 from ta_generator.database import (
     async_session_factory,
     check_db_connection,
@@ -326,7 +325,7 @@ STATUS_OF = {
     RecordNotFoundError: 404,
     RecordValidationError: 422,
     StatusFlowError: 409,
-    StaleDataError: 409,
+    StaleRecordError: 409,
     IntegrityError: 409,
 }
 

@@ -99,7 +99,7 @@ class RequestRepository(Questions[Request]):
 
         Raises:
             StatusFlowError: If the status cannot follow the one that the request has.
-            StaleDataError: If someone else has changed the request at the same time.
+            StaleRecordError: If someone else has changed the request at the same time.
         """
         return await self.update(request_id, {"status": status, **changes})
 

@@ -23,13 +23,13 @@ def find_seed() -> Path | None:
 
 
 def read_blocks(document: Path) -> dict[str, str]:
-    """Return `{block name: code}`, named by the heading above: the blocks that are not shell."""
+    """Return `{block name: code}`, named by the heading above; installing is left out."""
     blocks: dict[str, str] = {}
     name = ""
     for part in _PART.finditer(document.read_text(encoding="utf-8")):
         if part["heading"]:
             name = re.sub(r"\W+", "_", part["heading"].lower()).strip("_")
-        elif part["language"] != "bash" or "DATABASE_URL" in part["code"]:
+        elif "pip install" not in part["code"]:
             assert name not in blocks, name
             blocks[name] = part["code"]
     return blocks

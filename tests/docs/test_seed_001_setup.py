@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
+import shutil
 import subprocess
 import sys
 import warnings
@@ -42,6 +44,34 @@ def test_the_settings_of_the_file_env_are_taken(tmp_path: Path, monkeypatch: pyt
         "postgresql+asyncpg://user:pass@localhost:5432/splunk_ta_generator"
     )
     assert (config.pool_size, config.max_overflow, config.echo) == (10, 20, False)
+
+
+def test_migrations_write_and_carry_out_the_first_revision(url: str, tmp_path: Path):
+    shutil.copy(EXAMPLES / "ta_generator" / "alembic.ini", tmp_path)
+    shutil.copytree(EXAMPLES / "ta_generator" / "migrations", tmp_path / "migrations")
+    programs = Path(sys.executable).parent
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(EXAMPLES),
+        "PATH": f"{programs}:{os.environ['PATH']}",
+        "DATABASE_URL": url,
+    }
+
+    for command in BLOCKS["3_run_migrations"].splitlines():
+        subprocess.run(shlex.split(command), cwd=tmp_path, env=environment, check=True, timeout=120)
+
+    (revision,) = (tmp_path / "migrations" / "versions").glob("*.py")
+    assert revision.name.endswith("initial_schema.py")
+
+    async def body() -> bool:
+        manager = connect(url)
+        manager.register()
+        difference = await manager.db.aio.migrations.plan()
+        await add_user()
+        await dispose_engine()
+        return bool(difference)
+
+    assert asyncio.run(body()) is False
 
 
 @pytest.mark.parametrize("begin", ["sqlite+aiosqlite:", "DATABASE_URL=sqlite+aiosqlite:"])

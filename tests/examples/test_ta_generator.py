@@ -8,7 +8,6 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm.exc import StaleDataError
 from ta_case import PATH, add_request, add_user, run
 from ta_generator.database import async_session_factory
 from ta_generator.enums import RequestStatus, StatusFlowError, UserRoleEnum, ValidationStatus
@@ -23,7 +22,12 @@ from ta_generator.repositories import (
     ValidationRunRepository,
 )
 
-from dataflow.errors import AppendOnlyError, RecordNotFoundError, RecordValidationError
+from dataflow.errors import (
+    AppendOnlyError,
+    RecordNotFoundError,
+    RecordValidationError,
+    StaleRecordError,
+)
 
 RACERS = 8
 
@@ -112,7 +116,7 @@ def test_of_many_who_approve_or_reject_at_once_one_wins(url: str):
                 *(decide(request_id, user_id, n) for n in range(RACERS)), return_exceptions=True
             )
             (status,) = [end for end in ends if isinstance(end, str)]
-            refused = [end for end in ends if isinstance(end, StatusFlowError | StaleDataError)]
+            refused = [end for end in ends if isinstance(end, StatusFlowError | StaleRecordError)]
             assert len(refused) == RACERS - 1, ends
             async with async_session_factory() as session:
                 stored = await RequestRepository(session).get(request_id)
@@ -135,7 +139,7 @@ def test_who_decides_on_what_was_read_before_another_decision_loses(url: str):
                 await RequestRepository(early).reject_request(request_id, user_id, "no samples")
                 await early.commit()
             assert read.status is RequestStatus.PENDING_APPROVAL
-            with pytest.raises(StaleDataError):
+            with pytest.raises(StaleRecordError):
                 await RequestRepository(late).approve_request(request_id, user_id)
         async with async_session_factory() as session:
             stored = await RequestRepository(session).get(request_id)
