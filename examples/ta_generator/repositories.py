@@ -38,9 +38,8 @@ class Questions(AsyncRepository[T]):
     async def page(self, statement: sa.Select[tuple[T]], skip: int, limit: int) -> list[T]:
         return list(await self.session.scalars(statement.offset(skip).limit(limit)))
 
-    async def count_by(self, field: str, words: Iterable[str] = ()) -> dict[str, int]:
+    async def count_by(self, column: Any, words: Iterable[str] = ()) -> dict[str, int]:
         """Return `{value: how many}` of the values that occur; of words also those that do not."""
-        column = self.spec.fields[field].column
         counts = sa.select(column, sa.func.count()).group_by(column).order_by(column)
         found = {str(value): count for value, count in await self.session.execute(counts)}
         return dict.fromkeys(map(str, words), 0) | found
@@ -134,7 +133,7 @@ class RequestRepository(Questions[Request]):
         return await self.page(waiting.order_by(Request.created_at, Request.id), skip, limit)
 
     async def get_statistics(self) -> dict[str, int]:
-        return await self.count_by("status", RequestStatus)
+        return await self.count_by(Request.status, RequestStatus)
 
 
 class LogSampleRepository(Questions[LogSample]):
@@ -186,7 +185,7 @@ class ValidationRunRepository(Questions[ValidationRun]):
         return await self.get_running_count() < limit
 
     async def get_validation_statistics(self) -> dict[str, int]:
-        return await self.count_by("status", ValidationStatus)
+        return await self.count_by(ValidationRun.status, ValidationStatus)
 
 
 class AuditLogRepository(Questions[AuditLog]):
@@ -241,5 +240,5 @@ class KnowledgeDocumentRepository(Questions[KnowledgeDocument]):
         """Return `{"by_type": {type: count}, "indexing_status": {"indexed", "unindexed"}}`."""
         indexed = await self.count({"indexed_at": {"$null": False}})
         status = {"indexed": indexed, "unindexed": await self.count() - indexed}
-        by_type = await self.count_by("document_type")
+        by_type = await self.count_by(KnowledgeDocument.document_type)
         return {"by_type": by_type, "indexing_status": status}
