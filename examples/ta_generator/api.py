@@ -11,9 +11,8 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm.exc import StaleDataError
 
-from dataflow.errors import RecordNotFoundError, RecordValidationError
+from dataflow.errors import RecordNotFoundError, RecordValidationError, StaleRecordError
 from ta_generator.database import (
     async_session_factory,
     check_db_connection,
@@ -119,15 +118,16 @@ def found(record: Any) -> Any:
 
 async def require(db: AsyncSession, user_id: UUID, *roles: UserRoleEnum) -> None:
     """Refuse users that have none of the roles."""
-    if not {*roles, UserRoleEnum.ADMIN} & await RoleRepository(db).roles_of(user_id):
-        raise HTTPException(403, f"only {' or '.join(roles)} may do this")
+    allowed = (*roles, UserRoleEnum.ADMIN)
+    if not set(allowed) & await RoleRepository(db).roles_of(user_id):
+        raise HTTPException(403, f"only {' or '.join(allowed)} may do this")
 
 
 # ------------------------------------------------------------------ users
 
 
 @router.post("/users", status_code=201)
-async def create_user(new: NewUser, db: Database, audit: Audited) -> Any:
+async def create_user(new: NewUser, db: Database, audit: Audited):
     user = await UserRepository(db).create(new.model_dump())
     role = found(await RoleRepository(db).get_by_name(UserRoleEnum.REQUESTOR))
     await RoleRepository(db).assign_role_to_user(user.id, role.id)
@@ -137,14 +137,14 @@ async def create_user(new: NewUser, db: Database, audit: Audited) -> Any:
 
 
 @router.get("/users")
-async def search_users(db: Database, text: str = "", skip: int = 0, limit: int = 20) -> Any:
+async def search_users(db: Database, text: str = "", skip: int = 0, limit: int = 20):
     return await UserRepository(db).search_users(text, skip, limit)
 
 
 @router.put("/users/{user_id}/roles/{name}")
 async def assign_role(
     user_id: UUID, name: UserRoleEnum, admin_id: UUID, db: Database, audit: Audited
-) -> Any:
+):
     await require(db, admin_id)
     user = await UserRepository(db).get(user_id)
     role = found(await RoleRepository(db).get_by_name(name))
@@ -158,7 +158,7 @@ async def assign_role(
 
 
 @router.post("/requests", status_code=201)
-async def create_request(new: NewRequest, db: Database, audit: Audited) -> Any:
+async def create_request(new: NewRequest, db: Database, audit: Audited):
     request = await RequestRepository(db).create(new.model_dump())
     await audit.note(new.created_by, AuditAction.CREATE, request)
     await db.commit()
@@ -172,22 +172,22 @@ async def search_requests(
     status: RequestStatus | None = None,
     skip: int = 0,
     limit: int = 20,
-) -> Any:
+):
     return await RequestRepository(db).search_requests(text, status, skip, limit)
 
 
 @router.get("/requests/pending")
-async def pending_requests(db: Database, skip: int = 0, limit: int = 20) -> Any:
+async def pending_requests(db: Database, skip: int = 0, limit: int = 20):
     return await RequestRepository(db).get_pending_approval(skip, limit)
 
 
 @router.get("/requests/{request_id}")
-async def get_request(request_id: UUID, db: Database) -> Any:
+async def get_request(request_id: UUID, db: Database):
     return found(await RequestRepository(db).get_full_details(request_id))
 
 
 @router.post("/requests/{request_id}/samples", status_code=201)
-async def add_sample(request_id: UUID, new: NewSample, db: Database, audit: Audited) -> Any:
+async def add_sample(request_id: UUID, new: NewSample, db: Database, audit: Audited):
     request = await RequestRepository(db).get(request_id)
     sample = await LogSampleRepository(db).create({"request_id": request_id, **new.model_dump()})
     await audit.note(request.created_by, AuditAction.UPLOAD, sample)
@@ -196,7 +196,7 @@ async def add_sample(request_id: UUID, new: NewSample, db: Database, audit: Audi
 
 
 @router.post("/requests/{request_id}/submit")
-async def submit_request(request_id: UUID, db: Database, audit: Audited) -> Any:
+async def submit_request(request_id: UUID, db: Database, audit: Audited):
     request = await RequestRepository(db).submit_request(request_id)
     await audit.note(request.created_by, AuditAction.UPDATE, request)
     await db.commit()
@@ -204,7 +204,7 @@ async def submit_request(request_id: UUID, db: Database, audit: Audited) -> Any:
 
 
 @router.post("/requests/{request_id}/approve")
-async def approve_request(request_id: UUID, approver_id: UUID, db: Database, audit: Audited) -> Any:
+async def approve_request(request_id: UUID, approver_id: UUID, db: Database, audit: Audited):
     await require(db, approver_id, UserRoleEnum.APPROVER)
     request = await RequestRepository(db).approve_request(request_id, approver_id)
     await audit.note(approver_id, AuditAction.APPROVE, request)
@@ -215,7 +215,7 @@ async def approve_request(request_id: UUID, approver_id: UUID, db: Database, aud
 @router.post("/requests/{request_id}/reject")
 async def reject_request(
     request_id: UUID, approver_id: UUID, reason: str, db: Database, audit: Audited
-) -> Any:
+):
     await require(db, approver_id, UserRoleEnum.APPROVER)
     request = await RequestRepository(db).reject_request(request_id, approver_id, reason)
     await audit.note(approver_id, AuditAction.REJECT, request)
@@ -227,7 +227,7 @@ async def reject_request(
 
 
 @router.post("/requests/{request_id}/revisions", status_code=201)
-async def create_revision(request_id: UUID, new: NewRevision, db: Database, audit: Audited) -> Any:
+async def create_revision(request_id: UUID, new: NewRevision, db: Database, audit: Audited):
     """Keep the next revision, and queue its validation; the first begins the generation."""
     requests, revisions = RequestRepository(db), TARevisionRepository(db)
     version = await revisions.get_next_version(request_id)
@@ -247,9 +247,9 @@ async def create_revision(request_id: UUID, new: NewRevision, db: Database, audi
 
 
 @router.post("/validations/{run_id}/start")
-async def start_validation(run_id: UUID, job_id: str, db: Database) -> Any:
+async def start_validation(run_id: UUID, job_id: str, db: Database):
     runs = ValidationRunRepository(db)
-    if await runs.get_running_count() >= MAX_PARALLEL_VALIDATIONS:
+    if not await runs.has_room(MAX_PARALLEL_VALIDATIONS):
         raise HTTPException(429, "enough validations are running; ask again later")
     run = await runs.start_validation(run_id, job_id)
     await db.commit()
@@ -257,7 +257,7 @@ async def start_validation(run_id: UUID, job_id: str, db: Database) -> Any:
 
 
 @router.post("/validations/{run_id}/complete")
-async def complete_validation(run_id: UUID, outcome: Outcome, db: Database, audit: Audited) -> Any:
+async def complete_validation(run_id: UUID, outcome: Outcome, db: Database, audit: Audited):
     """Note how a validation ended; a passed one completes the request."""
     run = await ValidationRunRepository(db).complete_validation(run_id, **outcome.model_dump())
     if run.status is ValidationStatus.PASSED:
@@ -271,7 +271,7 @@ async def complete_validation(run_id: UUID, outcome: Outcome, db: Database, audi
 
 
 @router.post("/documents", status_code=201)
-async def create_document(new: NewDocument, manager_id: UUID, db: Database, audit: Audited) -> Any:
+async def create_document(new: NewDocument, manager_id: UUID, db: Database, audit: Audited):
     await require(db, manager_id, UserRoleEnum.KNOWLEDGE_MANAGER)
     data = {**new.model_dump(), "uploaded_by": manager_id}
     document = await KnowledgeDocumentRepository(db).create(data)
@@ -281,12 +281,12 @@ async def create_document(new: NewDocument, manager_id: UUID, db: Database, audi
 
 
 @router.get("/audit/recent")
-async def recent_activity(db: Database, hours: int = 24, limit: int = 50) -> Any:
+async def recent_activity(db: Database, hours: int = 24, limit: int = 50):
     return await AuditLogRepository(db).get_recent_activity(hours, limit)
 
 
 @router.get("/audit/{entity_type}/{entity_id}")
-async def audit_trail(entity_type: str, entity_id: UUID, db: Database) -> Any:
+async def audit_trail(entity_type: str, entity_id: UUID, db: Database):
     return await AuditLogRepository(db).get_by_entity(entity_type, entity_id)
 
 
@@ -325,7 +325,7 @@ STATUS_OF = {
     RecordNotFoundError: 404,
     RecordValidationError: 422,
     StatusFlowError: 409,
-    StaleDataError: 409,
+    StaleRecordError: 409,
     IntegrityError: 409,
 }
 

@@ -21,6 +21,6 @@ __all__ = [
 ]
 
 
-def connect(url: str | None = None) -> None:
+def connect(url: str | None = None) -> DatabaseManager:
     """Let all sessions be of a database from now on; None: of the environment's."""
-    use_database(DatabaseManager(url, base=Base))
+    return use_database(DatabaseManager(url, base=Base))

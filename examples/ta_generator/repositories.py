@@ -2,13 +2,15 @@
 
 import datetime as dt
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, TypeVar
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import selectinload
 
-from dataflow.repositories import AsyncRepository
+from dataflow.repositories import AsyncRepository, QueryOptions
 from ta_generator.enums import AuditAction, RequestStatus, UserRoleEnum, ValidationStatus
 from ta_generator.models import (
     AuditLog,
@@ -36,9 +38,8 @@ class Questions(AsyncRepository[T]):
     async def page(self, statement: sa.Select[tuple[T]], skip: int, limit: int) -> list[T]:
         return list(await self.session.scalars(statement.offset(skip).limit(limit)))
 
-    async def count_by(self, field: str, words: Iterable[str] = ()) -> dict[str, int]:
+    async def count_by(self, column: Any, words: Iterable[str] = ()) -> dict[str, int]:
         """Return `{value: how many}` of the values that occur; of words also those that do not."""
-        column = self.spec.fields[field].column
         counts = sa.select(column, sa.func.count()).group_by(column).order_by(column)
         found = {str(value): count for value, count in await self.session.execute(counts)}
         return dict.fromkeys(map(str, words), 0) | found
@@ -56,7 +57,11 @@ class RoleRepository(Questions[Role]):
     async def ensure_default_roles(self) -> None:
         """Create the roles that are missing."""
         known = {role.name for role in await self.list()}
-        await self.bulk_create([{"name": name} for name in UserRoleEnum if name not in known])
+        for name in UserRoleEnum:
+            if name not in known:
+                with suppress(IntegrityError):  # another process that starts was faster
+                    async with self.session.begin_nested():
+                        await self.create({"name": name})
 
     async def get_by_name(self, name: UserRoleEnum) -> Role | None:
         return await self.get_by_field("name", name)
@@ -93,7 +98,7 @@ class RequestRepository(Questions[Request]):
 
         Raises:
             StatusFlowError: If the status cannot follow the one that the request has.
-            StaleDataError: If someone else has changed the request at the same time.
+            StaleRecordError: If someone else has changed the request at the same time.
         """
         return await self.update(request_id, {"status": status, **changes})
 
@@ -117,7 +122,7 @@ class RequestRepository(Questions[Request]):
             Request.source_system.icontains(text, autoescape=True),
             Request.description.icontains(text, autoescape=True),
         )
-        statement = sa.select(Request).where(found).order_by(Request.id)
+        statement = sa.select(Request).where(found).order_by(Request.created_at, Request.id)
         if status is not None:
             statement = statement.where(Request.status == status)
         return await self.page(statement, skip, limit)
@@ -125,10 +130,10 @@ class RequestRepository(Questions[Request]):
     async def get_pending_approval(self, skip: int = 0, limit: int = 100) -> list[Request]:
         """Return what waits for approval, the oldest first."""
         waiting = sa.select(Request).where(Request.status == RequestStatus.PENDING_APPROVAL)
-        return await self.page(waiting.order_by(Request.id), skip, limit)
+        return await self.page(waiting.order_by(Request.created_at, Request.id), skip, limit)
 
     async def get_statistics(self) -> dict[str, int]:
-        return await self.count_by("status", RequestStatus)
+        return await self.count_by(Request.status, RequestStatus)
 
 
 class LogSampleRepository(Questions[LogSample]):
@@ -172,8 +177,15 @@ class ValidationRunRepository(Questions[ValidationRun]):
     async def get_running_count(self) -> int:
         return await self.count({"status": ValidationStatus.RUNNING})
 
+    async def has_room(self, limit: int) -> bool:
+        """Return whether another run may start; nobody else is told so before the commit."""
+        open_runs = ValidationRun.status.in_([ValidationStatus.QUEUED, ValidationStatus.RUNNING])
+        locked = sa.select(ValidationRun.id).where(open_runs).order_by(ValidationRun.id)
+        await self.session.execute(locked.with_for_update())
+        return await self.get_running_count() < limit
+
     async def get_validation_statistics(self) -> dict[str, int]:
-        return await self.count_by("status", ValidationStatus)
+        return await self.count_by(ValidationRun.status, ValidationStatus)
 
 
 class AuditLogRepository(Questions[AuditLog]):
@@ -200,11 +212,13 @@ class AuditLogRepository(Questions[AuditLog]):
 
     async def get_by_entity(self, entity_type: str, entity_id: UUID) -> list[AuditLog]:
         """Return what happened to an entity, in order."""
-        return await self.list({"entity_type": entity_type, "entity_id": entity_id})
+        filters = {"entity_type": entity_type, "entity_id": entity_id}
+        return await self.list(QueryOptions(filters, sorts=["created_at"]))
 
     async def get_by_correlation_id(self, correlation_id: UUID | str) -> list[AuditLog]:
         """Return what one request has caused, in order."""
-        return await self.list({"correlation_id": str(correlation_id)})
+        filters = {"correlation_id": str(correlation_id)}
+        return await self.list(QueryOptions(filters, sorts=["created_at"]))
 
 
 class KnowledgeDocumentRepository(Questions[KnowledgeDocument]):
@@ -213,7 +227,8 @@ class KnowledgeDocumentRepository(Questions[KnowledgeDocument]):
         waiting = sa.select(KnowledgeDocument).where(
             KnowledgeDocument.is_active, KnowledgeDocument.indexed_at.is_(None)
         )
-        return await self.page(waiting.order_by(KnowledgeDocument.id), 0, limit)
+        oldest = KnowledgeDocument.created_at, KnowledgeDocument.id
+        return await self.page(waiting.order_by(*oldest), 0, limit)
 
     async def mark_as_indexed(
         self, document_id: UUID, index_name: str, embedding_count: int
@@ -225,5 +240,5 @@ class KnowledgeDocumentRepository(Questions[KnowledgeDocument]):
         """Return `{"by_type": {type: count}, "indexing_status": {"indexed", "unindexed"}}`."""
         indexed = await self.count({"indexed_at": {"$null": False}})
         status = {"indexed": indexed, "unindexed": await self.count() - indexed}
-        by_type = await self.count_by("document_type")
+        by_type = await self.count_by(KnowledgeDocument.document_type)
         return {"by_type": by_type, "indexing_status": status}

@@ -23,10 +23,12 @@ def run_example(name: str, folder: Path, *args: str, **environment: str) -> str:
         for key, value in os.environ.items()
         if not key.startswith(("DATAFLOW_", "DATABASE_URL"))
     }
+    package = (EXAMPLES / name / "__init__.py").exists()
+    program = ["-m", f"{name}.main"] if package else [str(EXAMPLES / name / "main.py")]
     done = subprocess.run(
-        [sys.executable, "-W", "error", EXAMPLES / name / "main.py", *args],
+        [sys.executable, "-W", "error", *program, *args],
         cwd=folder,
-        env={**kept, **environment},
+        env={**kept, "PYTHONPATH": str(EXAMPLES), **environment},
         capture_output=True,
         text=True,
         timeout=TIME_LIMIT_S,
