@@ -39,7 +39,7 @@ from dataflow.database.sqlite_triggers import AUDIT_FUNCTIONS
 from dataflow.errors import ConfigurationError, DataFlowError
 from dataflow.models.columntypes import DECIMAL_COLLATION, is_bytes
 
-__all__ = ["SqliteDriver"]
+__all__ = ["SqliteConnection", "SqliteDriver", "add_functions"]
 
 _AGAIN_S = 0.02
 _PART_ROWS = 5_000
@@ -67,19 +67,25 @@ class _Caller:
         self.actor, self.correlation_id = caller[0] or None, caller[1] or None
 
 
-class _Connection(sqlite3.Connection):
+def add_functions(connection: sqlite3.Connection) -> None:
+    """Add what our statements call to a connection, in its own thread."""
+    connection.create_collation(DECIMAL_COLLATION, _compare_decimals)
+    for name, (count, function) in (FUNCTIONS | AUDIT_FUNCTIONS).items():
+        connection.create_function(name, count, function, deterministic=True)
+    for name, (count, aggregate) in AGGREGATES.items():
+        connection.create_aggregate(name, count, aggregate)
+
+
+class SqliteConnection(sqlite3.Connection):
     """A connection prepared in its own thread, before anyone uses it."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
+        """Open it, and set what differs from SQLite's defaults."""
         super().__init__(*args, **options)
-        self.create_collation(DECIMAL_COLLATION, _compare_decimals)
         caller = self.caller = _Caller()
         self.create_function("dataflow_actor", 0, lambda: caller.actor)
         self.create_function("dataflow_correlation_id", 0, lambda: caller.correlation_id)
-        for name, (count, function) in (FUNCTIONS | AUDIT_FUNCTIONS).items():
-            self.create_function(name, count, function, deterministic=True)
-        for name, (count, aggregate) in AGGREGATES.items():
-            self.create_aggregate(name, count, aggregate)
+        add_functions(self)
         self.execute("PRAGMA foreign_keys = ON")
         self.execute("PRAGMA recursive_triggers = ON")  # REPLACE deletes, and must say so
         self.execute("PRAGMA case_sensitive_like = ON")  # as on every other database
@@ -153,7 +159,7 @@ class SqliteDriver(SqliteAudit):
             connect_args={
                 "timeout": config.busy_timeout_s,
                 "isolation_level": None,
-                "factory": _Connection,
+                "factory": SqliteConnection,
                 "async_creator_fn": partial(open_connection, Patience()),
                 "cached_statements": 256,
             },
@@ -171,7 +177,7 @@ class SqliteDriver(SqliteAudit):
             connect_args={
                 "timeout": config.busy_timeout_s,
                 "isolation_level": None,
-                "factory": _Connection,
+                "factory": SqliteConnection,
                 "check_same_thread": False,
             },
             poolclass=QueuePool,

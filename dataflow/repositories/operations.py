@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, selectinload
 from sqlalchemy.orm.exc import StaleDataError
 
 from dataflow.context import ALL_TENANTS, Setting, actor, tenant
+from dataflow.database.sqlite_foreign import teach
 from dataflow.errors import (
     AppendOnlyError,
     MultipleRecordsError,
@@ -58,6 +59,8 @@ class Operations(Generic[T]):
         self.spec: ModelSpec = spec_for(model)
         self.tenant_id = tenant_id
         self.validator = _validator(cast("Any", model))
+        if not isinstance(session, ScopedSession):
+            teach(session.get_bind(model).engine)
 
     # ------------------------------------------------------------------ scope
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from pydantic_core import to_jsonable_python
-from sqlalchemy.orm import Session
 
 from dataflow.models.columntypes import is_bytes
 from dataflow.query.cursor import condition_after, decode_cursor, encode_cursor
@@ -63,7 +62,7 @@ def cursor_page(records: Operations[T], options: QueryOptions) -> CursorResult[T
     sort = total_order(records.spec, parse_sort(records.spec, asked))
     where = records.where(options.filters)
     scope = f"{records.spec.table.fullname} {sort!r} {where!r} {records.owner()!r}"
-    secret = _secret(records.session)
+    secret = _secret(records)
     statement = records.select(where, include_deleted=options.include_deleted)
     values = dict(where.parameters)
     if page.cursor is not None:
@@ -99,7 +98,7 @@ def _place(sort: Sort, record: Any) -> list[Any]:
     return plain
 
 
-def _secret(session: Session) -> bytes:
+def _secret(records: Operations[Any]) -> bytes:
     """Return the key that signs cursors: known to whoever may connect, and to no one else."""
-    url = session.get_bind().engine.url.render_as_string(hide_password=False)
+    url = records.session.get_bind(records.model).engine.url.render_as_string(hide_password=False)
     return hashlib.sha256(f"cursor {url}".encode()).digest()

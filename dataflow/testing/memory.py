@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
 from dataflow.app import DataFlow
+from dataflow.models.declare import spec_for
 from dataflow.models.ready import BaseModel
 from dataflow.nodes.registry import live_registries
 from dataflow.records.sessions import SessionBlock
@@ -23,7 +25,8 @@ class InMemoryDatabase:
     `with InMemoryDatabase(User) as session:` a `Session`. Nothing of it remains.
 
     Args:
-        *models: Which models; none: all that exist in the process.
+        *models: Which models, with those that they are linked to; none: all that exist in
+            the process.
         tenant_id: Whose records the session sees; None: the tenant of the block around.
     """
 
@@ -37,7 +40,7 @@ class InMemoryDatabase:
         self._session: Session | None = None
 
     def _adopt(self) -> None:
-        self.db.adopt(*(self._models or _known_models()))
+        self.db.adopt(*(_with_linked(self._models) if self._models else _known_models()))
 
     async def __aenter__(self) -> AsyncSession:
         """Make the tables and return a session."""
@@ -62,6 +65,20 @@ class InMemoryDatabase:
         if self._session is not None:
             self._session.close()
         self.db.close()
+
+
+def _with_linked(models: Iterable[type]) -> list[type]:
+    """Return models, and those that their foreign keys and links lead to."""
+    found = list(models)
+    for model in found:  # grows on the way
+        spec = spec_for(model)
+        targets = {key.target_fullname.rpartition(".")[0] for key in spec.table.foreign_keys}
+        names = {link.target for link in spec.relationships.values()}
+        for mapper in sa.inspect(model).registry.mappers:
+            linked = str(mapper.local_table) in targets or mapper.class_.__name__ in names
+            if linked and mapper.class_ not in found:
+                found.append(mapper.class_)
+    return found
 
 
 def _known_models() -> Iterable[type]:

@@ -141,3 +141,29 @@ def test_repositories_take_part_in_a_workflow_of_one_transaction(play):
 def test_a_thread_is_told_that_its_session_cannot_join(db: DataFlow):
     with db.transaction(), pytest.raises(ParameterError, match="thread's session"):
         db.session()
+
+
+def test_the_audit_log_names_who_acted_in_the_session_and_after_it(db: DataFlow):
+    @db.model(audit=True)
+    class Item:
+        name: str
+
+    async def case() -> None:
+        with db.acting("ada"):
+            async with db.transaction():
+                await db.aio.create("Item", name="by ada")
+                with db.acting("bob"):
+                    async with db.aio.session() as session:
+                        session.add(Item(name="by bob"))
+                        await session.commit()
+                await db.aio.create("Item", name="by ada again")
+
+    asyncio.run(case())
+
+    entries = db.audit.get_recent_activity()
+    assert {entry.after["name"]: entry.actor for entry in entries} == {
+        "by ada": "ada",
+        "by bob": "bob",
+        "by ada again": "ada",
+    }
+    assert db.audit.verify().ok
