@@ -316,6 +316,11 @@ class SessionBlock:
             info=dict(self._info),
         )
 
+    async def open(self) -> AsyncSession:
+        """Return an open session, which the caller closes; refused inside a transaction."""
+        self._sessions.refuse_nested()
+        return await self._begin()
+
     async def __aenter__(self) -> AsyncSession:
         self._open = await self._begin()
         return self._open
