@@ -97,8 +97,8 @@ def _sessions(db: DataFlow, sent: list[str]) -> Calls:
     def in_session(work: Callable[[Any], Any]) -> Any:
         with db.session() as session:
             engine = session.get_bind()
-            if not sa.event.contains(engine, "before_cursor_execute", note):
-                sa.event.listen(engine, "before_cursor_execute", note)
+            if not sa.event.contains(engine, "after_cursor_execute", note):
+                sa.event.listen(engine, "after_cursor_execute", note)
             return work(session)
 
     def note(*arguments: Any) -> None:

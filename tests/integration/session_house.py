@@ -11,9 +11,11 @@ import importlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from sqlalchemy.orm import Session
+import sqlalchemy as sa
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
 from dataflow import DataFlow, Field, Relationship
+from dataflow.models.mixins import SoftDeleteMixin, TenantMixin, VersionMixin
 
 __all__ = [
     "CANARY",
@@ -25,6 +27,7 @@ __all__ = [
     "fill",
     "forged",
     "furnish",
+    "furnish_declarative",
     "reads",
     "titles",
 ]
@@ -46,7 +49,7 @@ class House(NamedTuple):
 
 
 def furnish(db: DataFlow) -> House:
-    """Declare models on `db` with records of two tenants."""
+    """Declare plain models on `db` with records of two tenants."""
 
     @db.model(multi_tenant=True)
     class Team:
@@ -66,12 +69,46 @@ def furnish(db: DataFlow) -> House:
         slug: str = Field(primary_key=True)
         body: str
 
+    return _inhabited(db, Team, Note, Page)
+
+
+def furnish_declarative(db: DataFlow) -> House:
+    """Declare SQLAlchemy's declarative models instead, with mixins."""
+
+    class Base(DeclarativeBase):
+        pass
+
+    class Team(TenantMixin, Base):
+        __tablename__ = "teams"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        name: Mapped[str]
+        notes: Mapped[list[Note]] = relationship(back_populates="team")
+
+    class Note(TenantMixin, SoftDeleteMixin, VersionMixin, Base):
+        __tablename__ = "notes"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        title: Mapped[str]
+        team_id: Mapped[int | None] = mapped_column(sa.ForeignKey("teams.id"))
+        team: Mapped[Team | None] = relationship(back_populates="notes")
+
+    class Page(TenantMixin, Base):
+        __tablename__ = "pages"
+        tenant_id: Mapped[str] = mapped_column(primary_key=True)
+        slug: Mapped[str] = mapped_column(primary_key=True)
+        body: Mapped[str]
+
+    for model in (Team, Note, Page):
+        db.model(model)
+    return _inhabited(db, Team, Note, Page)
+
+
+def _inhabited(db: DataFlow, *models: Any) -> House:
     fill(db, "acme", "mine")
     team, note = fill(db, "globex", CANARY)
     with db.tenant("globex"):
         db.create("Page", slug="theirs", body=f"{CANARY} page")
     dialect = importlib.import_module(f"sqlalchemy.dialects.{db.database.driver.name}")
-    return House(db, Team, Note, Page, team, note, dialect.insert)
+    return House(db, *models, team, note, dialect.insert)
 
 
 def fill(db: DataFlow, tenant: str, mark: str) -> tuple[int, int]:

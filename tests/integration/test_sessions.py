@@ -9,7 +9,7 @@ import session_forged_reads
 import session_forged_writes
 import session_reads
 import sqlalchemy as sa
-from session_house import CANARY, FORGED, READS, House, Route, fill, furnish
+from session_house import CANARY, FORGED, READS, House, Route, fill, furnish, furnish_declarative
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
@@ -74,8 +74,14 @@ def shown(value: Any) -> str:
     return " ".join([str(value), *(str(item) for item in held.values())])
 
 
-def test_every_read_sees_the_tenants_records_alone(db: DataFlow, in_session: InSession):
-    house = furnish(db)
+FURNISH = pytest.mark.parametrize("furnished", [furnish, furnish_declarative])
+
+
+@FURNISH
+def test_every_read_sees_the_tenants_records_alone(
+    furnished: Callable[[DataFlow], House], db: DataFlow, in_session: InSession
+):
+    house = furnished(db)
 
     for route, expected in READS:
         found = in_session(db, lambda session, route=route: route(session, house))
@@ -83,9 +89,12 @@ def test_every_read_sees_the_tenants_records_alone(db: DataFlow, in_session: InS
         assert (route.__name__, found) == (route.__name__, expected)
 
 
+@FURNISH
 @pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning")
-def test_no_forged_route_reaches_another_tenant(db: DataFlow, in_session: InSession):
-    house = furnish(db)
+def test_no_forged_route_reaches_another_tenant(
+    furnished: Callable[[DataFlow], House], db: DataFlow, in_session: InSession
+):
+    house = furnished(db)
     theirs, reached = records_of("globex", everything(house)), []
 
     for route in FORGED:
@@ -184,7 +193,7 @@ def test_a_session_without_a_tenant_refuses_before_any_statement(db: DataFlow):
     for work in works:
         with db.session() as session:
             sa.event.listen(
-                session.get_bind(), "before_cursor_execute", lambda *a, **kw: sent.append(a[2])
+                session.get_bind(), "after_cursor_execute", lambda *a, **kw: sent.append(a[2])
             )
             with pytest.raises(TenantRequiredError):
                 work(session)
