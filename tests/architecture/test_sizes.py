@@ -17,6 +17,7 @@ DRIVERS = {
         "database/sqlite.py",
         "database/sqlite_connection.py",
         "database/sqlite_errors.py",
+        "database/sqlite_foreign.py",
     },
 }
 
@@ -100,6 +101,7 @@ def test_dialects_are_told_apart_only_by_drivers_and_types():
     }
 
     assert tellers <= {
+        "database/sqlite_foreign.py",
         "models/columntypes.py",
         "query/inlist.py",
         "query/jsonmatch.py",
