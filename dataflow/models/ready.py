@@ -284,10 +284,12 @@ class BaseSecurityEventModel(AppendOnlyMixin, TenantMixin, CorrelationMixin, Bas
 class BaseAuditLogModel(AppendOnlyMixin, TenantMixin, CorrelationMixin, BaseModel):
     """Who did what to which entity; recorded once, never changed.
 
-    With the audit log of the `DataFlow` its entries are part of the hash chain.
+    Its entries are part of the audit log's hash chain: `db.audit.verify()` tells whether
+    the chain is whole, `db.audit.verify_records(model)` whether entries were altered.
     """
 
     __abstract__ = True
+    __dataflow__: ClassVar[Any] = {"audit": True}
 
     user_id: Mapped[str | None] = mapped_column(TextKey(255))
     action: Mapped[str] = mapped_column(sa.String(100))

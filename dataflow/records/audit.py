@@ -18,7 +18,9 @@ from dataflow.models.spec import ModelSpec
 from dataflow.portal import sync_call
 from dataflow.query.processors import bind_processor
 from dataflow.records.auditentry import AuditEntry, AuditProblem, AuditReport, read_entry
+from dataflow.records.auditrecords import RecordReport, check_records
 from dataflow.records.prepared import prepare
+from dataflow.records.statements import columns_of
 
 __all__ = ["AsyncAudit", "Audit"]
 
@@ -225,6 +227,35 @@ class AsyncAudit:
             }
             return await self._check(heads, noted)
 
+    async def verify_records(self, model: Any) -> RecordReport:
+        """Compare a model's records with what the log says that they should be.
+
+        Records that were stored before the model was audited are named as unlogged.
+        Together with `verify`, whose chain shows that the log is whole, this shows that
+        no record was changed, added or removed behind the triggers' backs.
+
+        Args:
+            model: A model, its name or its table's.
+
+        Raises:
+            ParameterError: If it is no model of this database.
+        """
+        await self._ready()
+        name, spec = self._entity(model)
+        if spec is None:
+            raise ParameterError(problem=f"there is no model {name!r} here.")
+
+        def key_text(record: dict[str, Any]) -> str:
+            return self._key_text(spec, tuple(record[name] for name in spec.key))
+
+        async with self._database.transaction(isolation="repeatable_read", read_only=True):
+            return await check_records(spec, self._records, self._entries, key_text)
+
+    async def _records(self, statement: Any, spec: ModelSpec) -> list[dict[str, Any]]:
+        prepared = prepare(statement, self._database.driver.dialect, columns_of(spec, spec.fields))
+        rows = await self._database.fetch(prepared.sql, prepared.args({}))
+        return prepared.reader.many(rows)
+
     async def _check(
         self, heads: Mapping[Place, Any], noted: Mapping[Place, tuple[int, bytes]]
     ) -> AuditReport:
@@ -331,3 +362,12 @@ class Audit:
     def verify(self, anchor: Iterable[Mapping[str, Any]] = ()) -> AuditReport:
         """Check every entry; see `AsyncAudit.verify`."""
         return sync_call("db.audit.verify", "db.aio.audit.verify", self._aio.verify, anchor)
+
+    def verify_records(self, model: Any) -> RecordReport:
+        """Compare records with the log; see `AsyncAudit.verify_records`."""
+        return sync_call(
+            "db.audit.verify_records",
+            "db.aio.audit.verify_records",
+            self._aio.verify_records,
+            model,
+        )
