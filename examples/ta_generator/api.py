@@ -19,6 +19,7 @@ from ta_generator.database import (
     create_tables,
     dispose_engine,
     get_db,
+    get_reader,
 )
 from ta_generator.enums import (
     AuditAction,
@@ -42,6 +43,7 @@ from ta_generator.repositories import (
 
 MAX_PARALLEL_VALIDATIONS = 3
 Database = Annotated[AsyncSession, Depends(get_db)]
+Reader = Annotated[AsyncSession, Depends(get_reader)]
 router = APIRouter()
 
 
@@ -137,7 +139,7 @@ async def create_user(new: NewUser, db: Database, audit: Audited):
 
 
 @router.get("/users")
-async def search_users(db: Database, text: str = "", skip: int = 0, limit: int = 20):
+async def search_users(db: Reader, text: str = "", skip: int = 0, limit: int = 20):
     return await UserRepository(db).search_users(text, skip, limit)
 
 
@@ -167,7 +169,7 @@ async def create_request(new: NewRequest, db: Database, audit: Audited):
 
 @router.get("/requests")
 async def search_requests(
-    db: Database,
+    db: Reader,
     text: str = "",
     status: RequestStatus | None = None,
     skip: int = 0,
@@ -177,12 +179,12 @@ async def search_requests(
 
 
 @router.get("/requests/pending")
-async def pending_requests(db: Database, skip: int = 0, limit: int = 20):
+async def pending_requests(db: Reader, skip: int = 0, limit: int = 20):
     return await RequestRepository(db).get_pending_approval(skip, limit)
 
 
 @router.get("/requests/{request_id}")
-async def get_request(request_id: UUID, db: Database):
+async def get_request(request_id: UUID, db: Reader):
     return found(await RequestRepository(db).get_full_details(request_id))
 
 
@@ -281,17 +283,17 @@ async def create_document(new: NewDocument, manager_id: UUID, db: Database, audi
 
 
 @router.get("/audit/recent")
-async def recent_activity(db: Database, hours: int = 24, limit: int = 50):
+async def recent_activity(db: Reader, hours: int = 24, limit: int = 50):
     return await AuditLogRepository(db).get_recent_activity(hours, limit)
 
 
 @router.get("/audit/{entity_type}/{entity_id}")
-async def audit_trail(entity_type: str, entity_id: UUID, db: Database):
+async def audit_trail(entity_type: str, entity_id: UUID, db: Reader):
     return await AuditLogRepository(db).get_by_entity(entity_type, entity_id)
 
 
 @router.get("/statistics")
-async def statistics(db: Database) -> dict[str, Any]:
+async def statistics(db: Reader) -> dict[str, Any]:
     return {
         "requests": await RequestRepository(db).get_statistics(),
         "validations": await ValidationRunRepository(db).get_validation_statistics(),

@@ -1,14 +1,12 @@
 """The questions that the application asks; nothing here commits."""
 
 import datetime as dt
-from collections.abc import Iterable
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import selectinload
 
 from dataflow.repositories import AsyncRepository, QueryOptions
 from ta_generator.enums import AuditAction, RequestStatus, UserRoleEnum, ValidationStatus
@@ -24,7 +22,6 @@ from ta_generator.models import (
     ValidationRun,
 )
 
-T = TypeVar("T")
 LINKS = ("log_samples", "ta_revisions", "validation_runs")
 
 
@@ -32,20 +29,7 @@ def now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
 
 
-class Questions(AsyncRepository[T]):
-    """What the repositories of this application share."""
-
-    async def page(self, statement: sa.Select[tuple[T]], skip: int, limit: int) -> list[T]:
-        return list(await self.session.scalars(statement.offset(skip).limit(limit)))
-
-    async def count_by(self, column: Any, words: Iterable[str] = ()) -> dict[str, int]:
-        """Return `{value: how many}` of the values that occur; of words also those that do not."""
-        counts = sa.select(column, sa.func.count()).group_by(column).order_by(column)
-        found = {str(value): count for value, count in await self.session.execute(counts)}
-        return dict.fromkeys(map(str, words), 0) | found
-
-
-class UserRepository(Questions[User]):
+class UserRepository(AsyncRepository[User]):
     async def get_by_username(self, username: str) -> User | None:
         return await self.get_by_field("username", username)
 
@@ -53,7 +37,7 @@ class UserRepository(Questions[User]):
         return await self.search(text, ("username", "email", "full_name"), skip, limit)
 
 
-class RoleRepository(Questions[Role]):
+class RoleRepository(AsyncRepository[Role]):
     async def ensure_default_roles(self) -> None:
         """Create the roles that are missing."""
         known = {role.name for role in await self.list()}
@@ -77,7 +61,7 @@ class RoleRepository(Questions[Role]):
         return set(await self.session.scalars(roles.where(UserRole.user_id == user_id)))
 
 
-class RequestRepository(Questions[Request]):
+class RequestRepository(AsyncRepository[Request]):
     async def submit_request(self, request_id: UUID) -> Request:
         return await self.move(request_id, RequestStatus.PENDING_APPROVAL)
 
@@ -103,44 +87,36 @@ class RequestRepository(Questions[Request]):
         return await self.update(request_id, {"status": status, **changes})
 
     async def get_with_samples(self, request_id: UUID) -> Request | None:
-        return await self._get_with(request_id, "log_samples")
+        return await self.get_by_id(request_id, include=["log_samples"])
 
     async def get_with_revisions(self, request_id: UUID) -> Request | None:
-        return await self._get_with(request_id, "ta_revisions")
+        return await self.get_by_id(request_id, include=["ta_revisions"])
 
     async def get_full_details(self, request_id: UUID) -> Request | None:
-        return await self._get_with(request_id, *LINKS)
-
-    async def _get_with(self, request_id: UUID, *links: str) -> Request | None:
-        options = [selectinload(getattr(Request, name)) for name in links]
-        return await self.session.get(Request, request_id, options=options, populate_existing=True)
+        return await self.get_by_id(request_id, include=LINKS)
 
     async def search_requests(
         self, text: str, status: RequestStatus | None = None, skip: int = 0, limit: int = 100
     ) -> list[Request]:
-        found = sa.or_(
-            Request.source_system.icontains(text, autoescape=True),
-            Request.description.icontains(text, autoescape=True),
-        )
-        statement = sa.select(Request).where(found).order_by(Request.created_at, Request.id)
-        if status is not None:
-            statement = statement.where(Request.status == status)
-        return await self.page(statement, skip, limit)
+        options = QueryOptions({"status": status} if status else {}, sorts=["created_at"])
+        fields = ("source_system", "description")
+        return await self.search(text, fields, skip, limit, options=options)
 
     async def get_pending_approval(self, skip: int = 0, limit: int = 100) -> list[Request]:
         """Return what waits for approval, the oldest first."""
-        waiting = sa.select(Request).where(Request.status == RequestStatus.PENDING_APPROVAL)
-        return await self.page(waiting.order_by(Request.created_at, Request.id), skip, limit)
+        waiting = {"status": RequestStatus.PENDING_APPROVAL}
+        return await self.list(QueryOptions(waiting, ["created_at"], skip=skip, limit=limit))
 
     async def get_statistics(self) -> dict[str, int]:
-        return await self.count_by(Request.status, RequestStatus)
+        counts = await self.count_by("status")
+        return {str(status): counts.get(status, 0) for status in RequestStatus}
 
 
-class LogSampleRepository(Questions[LogSample]):
+class LogSampleRepository(AsyncRepository[LogSample]):
     pass
 
 
-class TARevisionRepository(Questions[TARevision]):
+class TARevisionRepository(AsyncRepository[TARevision]):
     async def get_next_version(self, request_id: UUID) -> int:
         """Return the number of the next revision; nobody else gets it before the commit."""
         await self.session.get(Request, request_id, with_for_update=True)
@@ -149,7 +125,7 @@ class TARevisionRepository(Questions[TARevision]):
         return (await self.session.scalar(newest) or 0) + 1
 
 
-class ValidationRunRepository(Questions[ValidationRun]):
+class ValidationRunRepository(AsyncRepository[ValidationRun]):
     async def start_validation(self, run_id: UUID, job_id: str) -> ValidationRun:
         started = {"job_id": job_id, "started_at": now()}
         return await self.update(run_id, {"status": ValidationStatus.RUNNING, **started})
@@ -185,10 +161,11 @@ class ValidationRunRepository(Questions[ValidationRun]):
         return await self.get_running_count() < limit
 
     async def get_validation_statistics(self) -> dict[str, int]:
-        return await self.count_by(ValidationRun.status, ValidationStatus)
+        counts = await self.count_by("status")
+        return {str(status): counts.get(status, 0) for status in ValidationStatus}
 
 
-class AuditLogRepository(Questions[AuditLog]):
+class AuditLogRepository(AsyncRepository[AuditLog]):
     async def create_log(
         self, *, user_id: UUID | None, action: AuditAction, entity_type: str, **more: Any
     ) -> AuditLog:
@@ -197,18 +174,12 @@ class AuditLogRepository(Questions[AuditLog]):
         return await self.create({**who_what, **more})
 
     async def get_recent_activity(self, hours: int = 24, limit: int = 100) -> list[AuditLog]:
-        return await self._newest(
-            AuditLog.created_at >= now() - dt.timedelta(hours=hours), 0, limit
-        )
+        recent = {"created_at": {"$gte": now() - dt.timedelta(hours=hours)}}
+        return await self.list(QueryOptions(recent, ["-created_at"], limit=limit))
 
     async def get_by_user(self, user_id: UUID, skip: int = 0, limit: int = 100) -> list[AuditLog]:
-        return await self._newest(AuditLog.user_id == user_id, skip, limit)
-
-    async def _newest(
-        self, condition: sa.ColumnElement[bool], skip: int, limit: int
-    ) -> list[AuditLog]:
-        newest = AuditLog.created_at.desc(), AuditLog.id.desc()
-        return await self.page(sa.select(AuditLog).where(condition).order_by(*newest), skip, limit)
+        by_user = {"user_id": user_id}
+        return await self.list(QueryOptions(by_user, ["-created_at"], skip=skip, limit=limit))
 
     async def get_by_entity(self, entity_type: str, entity_id: UUID) -> list[AuditLog]:
         """Return what happened to an entity, in order."""
@@ -221,14 +192,11 @@ class AuditLogRepository(Questions[AuditLog]):
         return await self.list(QueryOptions(filters, sorts=["created_at"]))
 
 
-class KnowledgeDocumentRepository(Questions[KnowledgeDocument]):
+class KnowledgeDocumentRepository(AsyncRepository[KnowledgeDocument]):
     async def get_unindexed_documents(self, limit: int = 100) -> list[KnowledgeDocument]:
         """Return active documents that wait for indexing, the oldest first."""
-        waiting = sa.select(KnowledgeDocument).where(
-            KnowledgeDocument.is_active, KnowledgeDocument.indexed_at.is_(None)
-        )
-        oldest = KnowledgeDocument.created_at, KnowledgeDocument.id
-        return await self.page(waiting.order_by(*oldest), 0, limit)
+        waiting = {"is_active": True, "indexed_at": None}
+        return await self.list(QueryOptions(waiting, ["created_at"], limit=limit))
 
     async def mark_as_indexed(
         self, document_id: UUID, index_name: str, embedding_count: int
@@ -240,5 +208,6 @@ class KnowledgeDocumentRepository(Questions[KnowledgeDocument]):
         """Return `{"by_type": {type: count}, "indexing_status": {"indexed", "unindexed"}}`."""
         indexed = await self.count({"indexed_at": {"$null": False}})
         status = {"indexed": indexed, "unindexed": await self.count() - indexed}
-        by_type = await self.count_by(KnowledgeDocument.document_type)
+        counts = await self.count_by("document_type")
+        by_type = {str(kind): count for kind, count in counts.items()}
         return {"by_type": by_type, "indexing_status": status}

@@ -298,7 +298,7 @@ def test_statistics_are_the_dicts_of_the_comments(url: str):
         await notebook.documents.mark_as_indexed(made[0].id, "index", 10)
         names = await notebook.run("statistics_and_monitoring")
         assert names["stats"] == dict.fromkeys(RequestStatus, 0) | requests
-        assert names["val_stats"] == validations
+        assert repr(names["val_stats"]) == repr(validations)
         assert names["doc_stats"] == {
             "by_type": documents,
             "indexing_status": {"indexed": 1, "unindexed": 14},

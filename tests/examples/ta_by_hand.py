@@ -12,7 +12,7 @@ import re
 import uuid
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Generic, TypeVar, get_args
 
 import sqlalchemy as sa
@@ -25,7 +25,14 @@ from sqlalchemy.ext.asyncio import (
     async_sessionmaker,
     create_async_engine,
 )
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, declared_attr, mapped_column
+from sqlalchemy.orm import (
+    DeclarativeBase,
+    Mapped,
+    Session,
+    declared_attr,
+    mapped_column,
+    selectinload,
+)
 from sqlalchemy.orm.exc import StaleDataError
 from sqlalchemy.types import TypeDecorator
 
@@ -150,6 +157,8 @@ def refuse_changes(session: Session, context: Any, objects: Any) -> None:
 class QueryOptions:
     filters: Mapping[str, Any]
     sorts: Iterable[str] = ()
+    skip: int = 0
+    limit: int | None = None
 
 
 def checked(model: Any, data: Mapping[str, Any], *, whole: bool) -> dict[str, Any]:
@@ -185,6 +194,15 @@ def fitting(name: str, column: Any, value: Any) -> Any:
     return value
 
 
+def condition(column: Any, value: Any) -> Any:
+    if not isinstance(value, Mapping):
+        return column == value
+    ((operator, given),) = value.items()
+    if operator == "$gte":
+        return column >= given
+    return column.is_(None) if given else column.is_not(None)
+
+
 class AsyncRepository(Generic[T]):
     def __init__(self, session: AsyncSession, model: type[T] | None = None) -> None:
         self.session = session
@@ -200,8 +218,9 @@ class AsyncRepository(Generic[T]):
         await self.session.flush()
         return records
 
-    async def get_by_id(self, key: Any) -> T | None:
-        return await self.session.get(self.model, key)
+    async def get_by_id(self, key: Any, include: Iterable[str] = ()) -> T | None:
+        links = [selectinload(getattr(self.model, name)) for name in include]
+        return await self.session.get(self.model, key, options=links, populate_existing=bool(links))
 
     async def get(self, key: Any) -> T:
         found = await self.get_by_id(key)
@@ -214,30 +233,41 @@ class AsyncRepository(Generic[T]):
         return found
 
     def _select(self, filters: Mapping[str, Any] | None) -> Any:
-        conditions = []
-        for field, value in (filters or {}).items():
-            column = getattr(self.model, field)
-            if isinstance(value, Mapping):
-                conditions.append(column.is_(None) if value["$null"] else column.is_not(None))
-            else:
-                conditions.append(column == value)
+        conditions = [
+            condition(getattr(self.model, field), value) for field, value in (filters or {}).items()
+        ]
         return sa.select(self.model).where(*conditions)
+
+    async def _page(self, statement: Any, asked: QueryOptions) -> list[T]:
+        for name in (*asked.sorts, "id"):
+            column = getattr(self.model, name.removeprefix("-"))
+            statement = statement.order_by(column.desc() if name.startswith("-") else column)
+        return list(await self.session.scalars(statement.offset(asked.skip).limit(asked.limit)))
 
     async def list(self, options: QueryOptions | Mapping[str, Any] | None = None) -> list[T]:
         asked = options if isinstance(options, QueryOptions) else QueryOptions(options or {})
-        order = [getattr(self.model, name) for name in (*asked.sorts, "id")]
-        return list(await self.session.scalars(self._select(asked.filters).order_by(*order)))
+        return await self._page(self._select(asked.filters), asked)
 
     async def get_all(self, skip: int = 0, limit: int = 100) -> list[T]:
-        statement = sa.select(self.model).order_by(self.model.id).offset(skip).limit(limit)
-        return list(await self.session.scalars(statement))
+        return await self.list(QueryOptions({}, skip=skip, limit=limit))
 
     async def search(
-        self, text: str, fields: Iterable[str], skip: int = 0, limit: int = 100
+        self,
+        text: str,
+        fields: Iterable[str],
+        skip: int = 0,
+        limit: int = 100,
+        options: QueryOptions | None = None,
     ) -> list[T]:
+        asked = replace(options or QueryOptions({}), skip=skip, limit=limit)
         found = [getattr(self.model, name).icontains(text, autoescape=True) for name in fields]
-        statement = sa.select(self.model).where(sa.or_(*found)).order_by(self.model.id)
-        return list(await self.session.scalars(statement.offset(skip).limit(limit)))
+        return await self._page(self._select(asked.filters).where(sa.or_(*found)), asked)
+
+    async def count_by(self, field: str) -> dict[Any, int]:
+        column = getattr(self.model, field)
+        counts = sa.select(column, sa.func.count()).group_by(column)
+        rows = await self.session.execute(counts)
+        return {value: count for value, count in rows}  # noqa: C416 - dict() takes it for a mapping
 
     async def count(self, filters: Mapping[str, Any] | None = None) -> int:
         inner = self._select(filters).subquery()
@@ -296,8 +326,13 @@ def use_database(manager: DatabaseManager) -> DatabaseManager:
     return manager
 
 
+def get_session(*, read_only: bool = False) -> AsyncSession:
+    engine = _used[0].engine.execution_options(read_only=read_only)
+    return _used[0].factory(bind=engine)
+
+
 def async_session_factory() -> AsyncSession:
-    return _used[0].factory()
+    return get_session()
 
 
 async def get_db() -> AsyncIterator[AsyncSession]:

@@ -17,6 +17,7 @@ EXAMPLE = TESTS.parent / "examples" / "ta_generator"
 BY_HAND = TESTS / "examples" / "ta_by_hand.py"
 LAYER = ("models.py", "enums.py", "repositories.py", "database.py")
 _NO_CODE = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
+_IMPORT = re.compile(r"^from dataflow[\w.]* import", re.MULTILINE)
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
