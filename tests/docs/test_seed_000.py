@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from documents import Document, Snippets
 from sqlalchemy import and_, event, select
 
-from dataflow import DataFlow, middleware
+from dataflow import middleware
 from dataflow.errors import TenantRequiredError
 from dataflow.middleware import database
 from dataflow.middleware.database import BaseRepository, BaseWorkflowModel, DatabaseManager, enums
@@ -365,7 +365,6 @@ def test_soft_deleted_records_are_kept_and_removed_after_their_time(run):
     run(test)
 
 
-@pytest.mark.skipif(not hasattr(DataFlow, "enable_audit_log"), reason="there is no audit log")
 def test_every_operation_is_logged_where_the_audit_log_is_on(run):
     assert "Every operation logged automatically" in BLOCKS["3_compliance_features"]
 
