@@ -29,7 +29,8 @@ class DatabaseManager:
             the environment, as `DataFlow` does.
         pool_size: Connections kept open.
         max_overflow: Connections opened above that under load.
-        base: The declarative base whose models it manages; those declared later, too.
+        base: The declarative base whose models it manages; those declared later, too. An
+            abstract base with a `metadata` of its own keeps its models apart.
         db: A `DataFlow` to use instead of a new one.
         **settings: Further fields of `DataFlowConfig`.
     """
@@ -53,11 +54,14 @@ class DatabaseManager:
 
     def register(self) -> list[str]:
         """Make models of the base's classes that are none yet; return the names of all."""
-        # Bases that share a registry see each other's classes there.
-        own = [m.class_ for m in self._base.registry.mappers if issubclass(m.class_, self._base)]
-        for model in sorted(own, key=lambda found: found.__name__):
+        found = [mapper.class_ for mapper in self._base.registry.mappers]
+        for model in sorted(filter(self._is_own, found), key=lambda model: model.__name__):
             self.db.model(model)
         return self.db.list_models()
+
+    def _is_own(self, model: type[DeclarativeBase]) -> bool:
+        """Whether a class is the base's: others share its registry, or have tables apart."""
+        return issubclass(model, self._base) and model.metadata is self._base.metadata
 
     async def create_tables(self) -> None:
         """Create the tables and columns that are missing."""

@@ -2,11 +2,12 @@
 
 from uuid import UUID
 
-from sqlalchemy import ForeignKey
+from sqlalchemy import ForeignKey, MetaData
 from sqlalchemy.orm import Mapped, mapped_column
 
 from dataflow.models import mixins, ready
 from dataflow.models.mixins import AppendOnlyMixin, CorrelationMixin
+from dataflow.models.naming import NAMING
 
 __all__ = ["AppendOnlyMixin", "BaseModel", "CorrelationMixin", "TenantMixin"]
 
@@ -15,6 +16,7 @@ class BaseModel(ready.BaseModel):
     """Adds `id`, `created_at` and `updated_at`."""
 
     __abstract__ = True
+    metadata = MetaData(naming_convention=NAMING)  # apart from other applications' tables
 
 
 class TenantMixin(mixins.TenantMixin):

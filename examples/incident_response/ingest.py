@@ -10,9 +10,9 @@ from typing import Any
 from uuid import UUID
 
 from dataflow import DataFlow, LocalRuntime, Workflow, WorkflowBuilder, node
-from incident_response.enums import IncidentStatus
 from incident_response.models import Incident
 from incident_response.policy import decide
+from incident_response.repositories import IncidentRepository
 from incident_response.repositories.kill_switches import active_for
 from incident_response.signature import severity_of, signature_of, title_of
 
@@ -79,14 +79,14 @@ def build(db: DataFlow) -> Workflow:
 
     @db.node(reads=[Incident], writes=[Incident])
     async def count_up(signature: str, occurred_at: dt.datetime) -> dict[str, Any]:
-        incident = await db.aio.query(Incident).where({"signature": signature}).for_update().one()
-        changes = {
-            "event_count": incident["event_count"] + 1,
-            "last_seen_at": max(incident["last_seen_at"], occurred_at),
-        }
-        if incident["status"] is IncidentStatus.RESOLVED:
-            changes["status"] = IncidentStatus.NEW
-        return await db.aio.update(Incident, incident["id"], changes)
+        async with db.aio.session() as session:  # in the run's transaction
+            incident = await IncidentRepository(session).count_up(signature, occurred_at)
+            await session.commit()
+            return {
+                "id": incident.id,
+                "event_count": incident.event_count,
+                "status": incident.status,
+            }
 
     flow = WorkflowBuilder("ingest", db=db)
     tenant_id = flow.add_input("tenant_id", UUID)

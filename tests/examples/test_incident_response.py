@@ -29,7 +29,7 @@ from incident_response.repositories import (
     WorkflowRepository,
 )
 from incident_response.respond import respond
-from incident_response.session import close_db, connect, create_tables, get_session
+from incident_response.session import close_db, connect, create_tables, get_engine, get_session
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from dataflow.errors import AppendOnlyError, WorkflowFailedError
@@ -429,16 +429,14 @@ async def _remove(session: AsyncSession, record: Any) -> None:
     await session.delete(record)
 
 
-@pytest.mark.xfail(reason="the database has no triggers against it")
 @pytest.mark.parametrize("model", [Event, Decision])
 def test_no_statement_changes_or_removes_events_and_decisions(run, model: type):
     async def test(app: Application) -> None:
         await app.send()
         for statement in (sa.update(model).values(created_at=NOON), sa.delete(model)):
             async with get_session(app.acme) as session:
-                with pytest.raises((AppendOnlyError, sa.exc.DBAPIError)):
+                with pytest.raises(AppendOnlyError):
                     await session.execute(statement)
-                    await session.commit()
         assert await app.counts() == [1, 1, 1, 1]
 
     run(test)
@@ -469,8 +467,7 @@ def test_the_indexes_of_common_queries_exist(run):
     }
 
     async def test(app: Application) -> None:
-        async with get_session() as session:
-            connection = await session.connection()
+        async with (await get_engine()).connect() as connection:
             found = await connection.run_sync(_indexed)
         assert wanted <= found
 

@@ -1,5 +1,13 @@
-"""Signpost: the base models, the manager and the repository of applications, by one name."""
+"""Signpost: base models, mixins, manager and repository of applications, by one name."""
 
+from dataflow.models.mixins import (
+    AppendOnlyMixin,
+    AuditMixin,
+    CorrelationMixin,
+    SoftDeleteMixin,
+    TenantMixin,
+    VersionMixin,
+)
 from dataflow.models.ready import (
     BaseAuditLogModel,
     BaseComplianceModel,
@@ -13,6 +21,8 @@ from dataflow.repositories.manager import DatabaseManager
 from dataflow.repositories.per_call import PerCallRepository as BaseRepository
 
 __all__ = [
+    "AppendOnlyMixin",
+    "AuditMixin",
     "BaseAuditLogModel",
     "BaseComplianceModel",
     "BaseExecutionModel",
@@ -21,5 +31,9 @@ __all__ = [
     "BaseSecurityEventModel",
     "BaseTemplateModel",
     "BaseWorkflowModel",
+    "CorrelationMixin",
     "DatabaseManager",
+    "SoftDeleteMixin",
+    "TenantMixin",
+    "VersionMixin",
 ]

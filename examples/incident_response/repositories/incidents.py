@@ -1,3 +1,5 @@
+from datetime import datetime
+
 from sqlalchemy import select
 
 from dataflow.repositories import PaginationParams, QueryOptions
@@ -13,23 +15,26 @@ class IncidentRepository(BaseRepository[Incident]):
     async def create_from_event(self, event: Event) -> Incident:
         """Return the incident of an event's signature, new or counted up."""
         signature = signature_of(event.workflow_id, event.event_type, event.payload)
-        found = await self.session.scalar(
-            select(Incident).where(Incident.signature == signature).with_for_update()
-        )
-        if found is not None:
-            last = max(found.last_seen_at, event.occurred_at)
-            return await self.update(
-                found, {"event_count": found.event_count + 1, "last_seen_at": last}
+        if not await self.exists({"signature": signature}):
+            await self.create(
+                signature=signature,
+                title=title_of(event.event_type, event.payload),
+                severity=severity_of(event.event_type),
+                correlation_id=event.correlation_id,
+                first_seen_at=event.occurred_at,
+                last_seen_at=event.occurred_at,
             )
-        return await self.create(
-            signature=signature,
-            title=title_of(event.event_type, event.payload),
-            severity=severity_of(event.event_type),
-            correlation_id=event.correlation_id,
-            event_count=1,
-            first_seen_at=event.occurred_at,
-            last_seen_at=event.occurred_at,
-        )
+        return await self.count_up(signature, event.occurred_at)
+
+    async def count_up(self, signature: str, occurred_at: datetime) -> Incident:
+        """Count one more event of an incident, locked so that none is lost; reopen it."""
+        locked = select(Incident).where(Incident.signature == signature).with_for_update()
+        incident = (await self.session.scalars(locked)).one()
+        incident.event_count += 1
+        incident.last_seen_at = max(incident.last_seen_at, occurred_at)
+        if incident.status is IncidentStatus.RESOLVED:
+            incident.status = IncidentStatus.NEW
+        return await self.update(incident)
 
     async def get_by_signature(self, signature: str) -> Incident | None:
         return await self.get_by_field("signature", signature)
