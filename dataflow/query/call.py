@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from functools import lru_cache
 from string import Formatter
-from typing import Any
+from typing import Any, ClassVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import CompileError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.elements import TypeClause
+from sqlalchemy.sql.visitors import InternalTraversal
 from sqlalchemy.types import TypeEngine
 
 from dataflow.query.words import WORDS
@@ -31,12 +33,17 @@ class Call(sa.ColumnElement[Any]):
     driver brings.
     """
 
-    inherit_cache = False
+    inherit_cache = True
+    _traverse_internals: ClassVar[list[tuple[str, InternalTraversal]]] = [
+        ("name", InternalTraversal.dp_string),
+        ("args", InternalTraversal.dp_clauseelement_tuple),
+        ("type", InternalTraversal.dp_type),
+    ]
 
     def __init__(self, name: str, *args: Any, type_: TypeEngine[Any]) -> None:
         """Call a function on expressions (or types, by name) with a result of a type."""
         self.name = name
-        self.args = args
+        self.args = tuple(TypeClause(a) if isinstance(a, TypeEngine) else a for a in args)
         self.type = type_
 
 
@@ -52,13 +59,7 @@ def _compile(element: Call, compiler: SQLCompiler, **options: Any) -> str:
     used = {name for _, name, _, _ in Formatter().parse(words)}
     # What is not written must not be compiled either: it could leave a parameter behind.
     args = [
-        _argument(arg, compiler, options) if "all" in used or str(number) in used else ""
+        compiler.process(arg, **options) if "all" in used or str(number) in used else ""
         for number, arg in enumerate(element.args)
     ]
     return words.format(*args, all=", ".join(args))
-
-
-def _argument(arg: Any, compiler: SQLCompiler, options: dict[str, Any]) -> str:
-    if isinstance(arg, TypeEngine):
-        return compiler.dialect.type_compiler_instance.process(arg)
-    return compiler.process(arg, **options)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.visitors import InternalTraversal
 
 __all__ = ["Grouped"]
 
@@ -14,7 +15,10 @@ __all__ = ["Grouped"]
 class Grouped(sa.ColumnElement[bool]):
     """Keeps its parentheses, so that long conditions can be nested instead of flat."""
 
-    inherit_cache = False
+    inherit_cache = True
+    _traverse_internals: ClassVar[list[tuple[str, InternalTraversal]]] = [
+        ("condition", InternalTraversal.dp_clauseelement),
+    ]
     type = sa.Boolean()
 
     def __init__(self, condition: sa.ColumnElement[bool]) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import sqlalchemy as sa
 from pydantic_core import to_json
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.visitors import InternalTraversal
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from dataflow.models.columntypes import comparable, is_bytes
@@ -51,7 +52,11 @@ def _json_text(values: list[Any]) -> str:
 class InList(sa.ColumnElement[bool]):
     """`column IN (values)` with all values in one parameter."""
 
-    inherit_cache = False
+    inherit_cache = True
+    _traverse_internals: ClassVar[list[tuple[str, InternalTraversal]]] = [
+        ("column", InternalTraversal.dp_clauseelement),
+        ("values", InternalTraversal.dp_clauseelement),
+    ]
     type = sa.Boolean()
 
     def __init__(self, column: sa.ColumnElement[Any], name: str) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, ClassVar
 
 import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.visitors import InternalTraversal
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from dataflow.database.sqlite_json import tree_text
@@ -61,7 +62,11 @@ def _paths_of(tree: list[Any]) -> list[str]:
 class JsonMatch(sa.ColumnElement[bool]):
     """Whether a document fulfils a tree of conditions; unknown for null."""
 
-    inherit_cache = False
+    inherit_cache = True
+    _traverse_internals: ClassVar[list[tuple[str, InternalTraversal]]] = [
+        ("document", InternalTraversal.dp_clauseelement),
+        ("tree", InternalTraversal.dp_clauseelement),
+    ]
     type = sa.Boolean()
 
     def __init__(self, document: sa.ColumnElement[Any], tree: str) -> None:
@@ -86,7 +91,13 @@ def _match_path(element: JsonMatch, compiler: SQLCompiler, **options: Any) -> st
 class JsonEqual(sa.ColumnElement[bool]):
     """Whether a document has a whole object or array at a path, or in an array there."""
 
-    inherit_cache = False
+    inherit_cache = True
+    _traverse_internals: ClassVar[list[tuple[str, InternalTraversal]]] = [
+        ("document", InternalTraversal.dp_clauseelement),
+        ("tree", InternalTraversal.dp_clauseelement),
+        ("paths", InternalTraversal.dp_clauseelement),
+        ("value", InternalTraversal.dp_clauseelement),
+    ]
     type = sa.Boolean()
 
     def __init__(self, document: sa.ColumnElement[Any], tree: str, paths: str, value: str) -> None:
