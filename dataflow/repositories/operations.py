@@ -27,7 +27,7 @@ from dataflow.models.declare import spec_for
 from dataflow.models.spec import ModelSpec
 from dataflow.query.conditions import condition_for
 from dataflow.query.filters import Filter, parse_filter
-from dataflow.records.flushing import ScopedSession
+from dataflow.records.flushing import ScopedSession, stamp
 from dataflow.records.scoped_sql import with_deleted
 from dataflow.records.validation import Validator
 from dataflow.repositories.options import Filters, filter_document
@@ -114,8 +114,8 @@ class Operations(Generic[T]):
         if len(names) == 1 and not isinstance(key, Mapping):
             value = self.validator.comparisons.value(self.spec.fields[names[0]], key)
             return Filter(("$eq", names[0]), (value,))
-        if isinstance(key, tuple | list):
-            key = dict(zip(names, key, strict=False))
+        if isinstance(key, tuple | list) and len(key) == len(names):
+            key = dict(zip(names, key, strict=True))
         if not isinstance(key, Mapping) or set(key) != set(names):
             raise ParameterError(problem=f"the key of {self.spec.name!r} is {', '.join(names)}.")
         return self.where(key)
@@ -243,6 +243,8 @@ class Operations(Generic[T]):
         who = actor.get() if user_id is None else str(user_id)
         try:
             with Setting(actor, who):
+                if not isinstance(self.session, ScopedSession):  # which does so by itself
+                    stamp(self.session)
                 self.session.flush()
         except StaleDataError as error:
             raise StaleRecordError(
@@ -294,16 +296,31 @@ class Operations(Generic[T]):
         Raises:
             ParameterError: If the model has no soft delete.
         """
-        self.refuse_change("delete")
+        self._require_soft_delete("delete")
+        target = cast("Any", record)
+        target.deleted_at = utc_now()
+        if "deleted_by" in self.spec.fields:
+            target.deleted_by = actor.get() if user_id is None else str(user_id)
+
+    def mark_restored(self, record: T) -> None:
+        """Show a deleted record again.
+
+        Raises:
+            ParameterError: If the model has no soft delete.
+        """
+        self._require_soft_delete("restore")
+        target = cast("Any", record)
+        target.deleted_at = None
+        if "deleted_by" in self.spec.fields:
+            target.deleted_by = None
+
+    def _require_soft_delete(self, verb: str) -> None:
+        self.refuse_change(verb)
         if not self.spec.options.soft_delete:
             raise ParameterError(
                 problem=f"model {self.spec.name!r} has no soft delete.",
                 advise="give it the option soft_delete, or use delete()",
             )
-        target = cast("Any", record)
-        target.deleted_at = utc_now()
-        if "deleted_by" in self.spec.fields:
-            target.deleted_by = actor.get() if user_id is None else str(user_id)
 
     def remove(self, record: T) -> None:
         """Delete a record for good, also of a soft-delete model."""

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Generic, TypeAlias, TypeVar, cast, get_args
+from typing import Any, Generic, TypeAlias, TypeVar, get_args
 
 from sqlalchemy.orm import Session
 
 from dataflow.errors import ParameterError, TenantRequiredError
 from dataflow.models.spec import ModelSpec
-from dataflow.query.filters import EMPTY
 from dataflow.repositories.operations import Operations
 from dataflow.repositories.options import (
     CursorResult,
@@ -162,8 +161,7 @@ class Repository(Generic[T]):
             skip: How many to pass over.
             limit: How many to return at most.
         """
-        statement = ordered(self.records, self.records.select(EMPTY), ())
-        return list(self.session.scalars(statement.offset(skip).limit(limit)))
+        return self._list(self.records, QueryOptions(skip=skip, limit=limit))
 
     def search(
         self,
@@ -302,11 +300,7 @@ class Repository(Generic[T]):
             RecordNotFoundError: If there is none.
         """
         record = self._found(entity, include_deleted=True) or self.records.get(entity)
-        self.records.refuse_change("restore")
-        target = cast("Any", record)
-        target.deleted_at = None
-        if "deleted_by" in self.spec.fields:
-            target.deleted_by = None
+        self.records.mark_restored(record)
         self.records.flush(user_id)
         return record
 
