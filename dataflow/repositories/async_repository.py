@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
-from dataflow.errors import TenantRequiredError
+from dataflow.errors import ParameterError, TenantRequiredError
 from dataflow.models.spec import ModelSpec
 from dataflow.repositories.options import (
     CursorResult,
@@ -48,6 +49,10 @@ class AsyncRepository(Generic[T]):
         self, session: AsyncSession, model: type[T] | None = None, tenant_id: Any = None
     ) -> None:
         """Keep the session; nothing is read."""
+        if isinstance(session, Session):
+            raise ParameterError(
+                problem="a Session needs a Repository; this one is for coroutines."
+            )
         self.session = session
         self._sync: Repository[T] = Repository(
             session.sync_session, model_of(type(self), model), tenant_id

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any, Generic, TypeVar, cast
 
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session, selectinload
 from sqlalchemy.orm.exc import StaleDataError
 
@@ -50,15 +51,25 @@ class Operations(Generic[T]):
         session: Where; its owner commits.
         model: A model, or any class mapped by SQLAlchemy.
         tenant_id: Whose records; None: the tenant of the session, else of the call.
+
+    Raises:
+        ParameterError: For a tenant of a model that tenants do not share.
     """
 
     def __init__(self, session: Session, model: type[T], tenant_id: Any = None) -> None:
         """Keep the parts."""
+        if isinstance(session, AsyncSession):
+            raise ParameterError(problem="an AsyncSession needs an AsyncRepository.")
         self.session = session
         self.model = model
         self.spec: ModelSpec = spec_for(model)
         self.tenant_id = tenant_id
         self.validator = _validator(cast("Any", model))
+        if tenant_id is not None and self.spec.tenant is None:
+            raise ParameterError(
+                problem=f"tenants do not share {self.spec.name!r}; all its records would be seen.",
+                advise="give it TenantMixin or the option multi_tenant, or leave the tenant out",
+            )
         if not isinstance(session, ScopedSession):
             teach(session.get_bind(model).engine)
 
@@ -91,6 +102,13 @@ class Operations(Generic[T]):
             live = self.spec.fields["deleted_at"].column.is_(None)
             found.append(with_deleted() if include_deleted else live)
         return found
+
+    def holds(self, record: T) -> bool:
+        """Return whether a record is one of those that are seen."""
+        owner = self.owner()
+        if self.spec.tenant is None or owner is ALL_TENANTS:
+            return True
+        return str(getattr(record, self.spec.tenant.name)) == str(owner)
 
     def where(self, filters: Filters) -> Filter:
         """Return checked filters.
@@ -266,7 +284,10 @@ class Operations(Generic[T]):
                     problem=f"{name!r} of {self.spec.name!r} cannot be changed.",
                     advise="create a new record and delete the old one",
                 )
-        for name, value in {**self.validator.changes(given), **links}.items():
+        changes = {**self.validator.changes(given), **links}
+        if self.spec.options.versioned:
+            changes.pop("version", None)  # it is counted, whatever a caller has read
+        for name, value in changes.items():
             setattr(record, name, value)
 
     def check_version(self, record: T, expected: int | None) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeAlias, TypeVar, get_args
 
 from sqlalchemy.orm import Session
 
-from dataflow.errors import ParameterError, TenantRequiredError
+from dataflow.errors import ParameterError, RecordNotFoundError, TenantRequiredError, shown
 from dataflow.models.spec import ModelSpec
 from dataflow.repositories.operations import Operations
 from dataflow.repositories.options import (
@@ -299,7 +299,7 @@ class Repository(Generic[T]):
         Raises:
             RecordNotFoundError: If there is none.
         """
-        record = self._found(entity, include_deleted=True) or self.records.get(entity)
+        record = self._record(entity, include_deleted=True)
         self.records.mark_restored(record)
         self.records.flush(user_id)
         return record
@@ -322,6 +322,8 @@ class Repository(Generic[T]):
 
     def _list(self, records: Operations[T], options: QueryOptions | Filters) -> Many[T]:
         asked = options if isinstance(options, QueryOptions) else QueryOptions(options)
+        if asked.after is not None:
+            return cursor_page(records, asked).items
         where = records.where(asked.filters)
         statement = records.select(where, include_deleted=asked.include_deleted)
         statement = ordered(records, statement, asked.order())
@@ -333,13 +335,22 @@ class Repository(Generic[T]):
 
     def _found(self, entity: Any, *, include_deleted: bool = False) -> T | None:
         if isinstance(entity, self.records.model):
+            if not self.records.holds(entity):
+                return None
             self.session.add(entity)
             return entity
         where = self.records.where_key(entity)
         return self.records.one(where, include_deleted=include_deleted)
 
-    def _record(self, entity: Any) -> T:
-        return self._found(entity) or self.records.get(entity)
+    def _record(self, entity: Any, *, include_deleted: bool = False) -> T:
+        found = self._found(entity, include_deleted=include_deleted)
+        if found is None:
+            raise RecordNotFoundError(model=self.spec.name, criteria=f"key {self._shown(entity)}")
+        return found
+
+    def _shown(self, entity: Any) -> str:
+        own = isinstance(entity, self.records.model)
+        return self.records.key_text(entity) if own else shown(entity)
 
 
 class BaseTenantRepository(Repository[T]):

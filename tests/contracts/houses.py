@@ -41,6 +41,7 @@ __all__ = [
     "Event",
     "House",
     "Note",
+    "PerCall",
     "Sample",
     "Seat",
 ]

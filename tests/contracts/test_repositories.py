@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from houses import Author, Book, Color, Country, Event, House, Note, Sample, Seat
+from houses import Author, Book, Color, Country, Event, House, Note, PerCall, Sample, Seat
 
 from dataflow.context import ALL_TENANTS, Setting, actor, tenant
 from dataflow.errors import (
@@ -461,6 +461,15 @@ def test_altered_and_foreign_cursors_are_refused(house: House):
             books.cursor_paginate(QueryOptions(filters, cursor_pagination=after))
 
 
+def test_a_list_returns_the_page_by_cursor_that_its_options_ask_for(house: House):
+    books = with_books(house, 3, 1, 2)
+    after = CursorPaginationParams(2, None, "pages")
+
+    assert titles(books.list(QueryOptions(cursor_pagination=after))) == ["book 1", "book 2"]
+    with pytest.raises(ParameterError, match="cursor_field"):
+        books.cursor_paginate(QueryOptions(sorts="title", cursor_pagination=after))
+
+
 def test_an_order_by_an_unknown_field_is_refused(house: House):
     books = with_books(house, 1)
 
@@ -511,6 +520,14 @@ def test_expected_versions_are_checked(house: House):
         books.update(1, {"pages": 3}, expect_version=1)
 
     assert books.get(1).pages == 2
+
+
+def test_a_given_version_is_ignored(house: House):
+    books = with_books(house, 1)
+
+    assert books.update(1, {"pages": 2, "version": 50}).version == 2
+    assert books.bulk_update([{"id": 1, "pages": 3, "version": 1}]) == 1
+    assert books.get(1).version == 3
 
 
 def test_of_two_sessions_that_change_a_record_the_second_is_refused(house: House):
@@ -701,6 +718,38 @@ def test_a_tenants_record_of_another_is_not_there(house: House):
     assert mine.get(key).text == "mine"
 
 
+def test_a_record_at_hand_of_another_tenant_is_not_touched(house: House):
+    if not house.shared:
+        pytest.skip("each mock repository has a database of its own")
+    mine = house.repository(Note, "acme")
+    note = mine.create(text="mine")
+    mine.session.expunge_all()
+    house.commit(mine)
+    theirs = house.repository(Note, "globex")
+
+    for call in (
+        lambda: theirs.update(note, {"text": "x"}),
+        lambda: theirs.soft_delete(note),
+        lambda: theirs.restore(note),
+    ):
+        with pytest.raises(RecordNotFoundError):
+            call()
+    assert theirs.delete(note) is False
+    assert theirs.delete(note, soft_delete=False) is False
+    house.rollback(theirs)
+    assert mine.get(note.id).text == "mine"
+
+
+def test_a_tenant_of_a_model_that_tenants_do_not_share_is_refused(house: House):
+    if type(house) is PerCall:
+        pytest.skip("its sessions have the tenants")
+
+    with pytest.raises(ParameterError, match="tenants do not share 'Book'"):
+        house.repository(Book, "acme")
+    with pytest.raises(ParameterError, match="tenants do not share 'Book'"):
+        house.repository(Book).find_by_tenant("acme")
+
+
 def test_a_record_of_another_tenant_is_not_made(house: House):
     notes = house.repository(Note, "acme")
 
@@ -717,7 +766,7 @@ def test_find_by_tenant_refuses_another_tenant(house: House):
     notes.create(text="mine")
 
     assert [note.text for note in notes.find_by_tenant("acme", {"text": "mine"})] == ["mine"]
-    if house.__class__.__name__ != "PerCall":
+    if type(house) is not PerCall:
         with pytest.raises(ParameterError, match="acme"):
             notes.find_by_tenant("globex")
         with pytest.raises(ParameterError, match="acme"):
