@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeAlias, TypeVar, get_args
 
 from sqlalchemy.orm import Session
 
-from dataflow.errors import ParameterError, RecordNotFoundError, TenantRequiredError, shown
+from dataflow.errors import ParameterError, TenantRequiredError
 from dataflow.models.spec import ModelSpec
 from dataflow.repositories.operations import Operations
 from dataflow.repositories.options import (
@@ -238,7 +238,7 @@ class Repository(Generic[T]):
             RecordNotFoundError: If there is none with that key.
             StaleRecordError: If it was changed since.
         """
-        record = self._record(entity)
+        record = self.records.record(entity)
         self.records.check_version(record, expect_version)
         self.records.refuse_change("update")
         if data is not None:
@@ -271,7 +271,7 @@ class Repository(Generic[T]):
         Returns:
             Whether there was one.
         """
-        record = self._found(entity, include_deleted=not soft_delete)
+        record = self.records.found(entity, include_deleted=not soft_delete)
         if record is None:
             return False
         if soft_delete and self.spec.options.soft_delete:
@@ -288,7 +288,7 @@ class Repository(Generic[T]):
             RecordNotFoundError: If there is none.
             ParameterError: If the model has no soft delete.
         """
-        record = self._record(entity)
+        record = self.records.record(entity)
         self.records.mark_deleted(record, user_id)
         self.records.flush(user_id)
         return record
@@ -299,7 +299,7 @@ class Repository(Generic[T]):
         Raises:
             RecordNotFoundError: If there is none.
         """
-        record = self._record(entity, include_deleted=True)
+        record = self.records.record(entity, include_deleted=True)
         self.records.mark_restored(record)
         self.records.flush(user_id)
         return record
@@ -332,25 +332,6 @@ class Repository(Generic[T]):
         statement = statement if limit is None else statement.limit(limit)
         statement = records.loading(statement, asked.include)
         return list(self.session.scalars(statement, where.parameters))
-
-    def _found(self, entity: Any, *, include_deleted: bool = False) -> T | None:
-        if isinstance(entity, self.records.model):
-            if not self.records.holds(entity):
-                return None
-            self.session.add(entity)
-            return entity
-        where = self.records.where_key(entity)
-        return self.records.one(where, include_deleted=include_deleted)
-
-    def _record(self, entity: Any, *, include_deleted: bool = False) -> T:
-        found = self._found(entity, include_deleted=include_deleted)
-        if found is None:
-            raise RecordNotFoundError(model=self.spec.name, criteria=f"key {self._shown(entity)}")
-        return found
-
-    def _shown(self, entity: Any) -> str:
-        own = isinstance(entity, self.records.model)
-        return self.records.key_text(entity) if own else shown(entity)
 
 
 class BaseTenantRepository(Repository[T]):
