@@ -220,7 +220,7 @@ class Repository(Generic[T]):
 
     def update(
         self,
-        entity: Any,
+        entity_id: Any,
         data: Data | None = None,
         user_id: Any = None,
         *,
@@ -229,7 +229,7 @@ class Repository(Generic[T]):
         """Change a record and write it.
 
         Args:
-            entity: The record or its key; a record without `data` is written as it is.
+            entity_id: The record or its key; a record without `data` is written as it is.
             data: New values.
             user_id: Who changes it.
             expect_version: The version that it was read at, for versioned models.
@@ -238,7 +238,7 @@ class Repository(Generic[T]):
             RecordNotFoundError: If there is none with that key.
             StaleRecordError: If it was changed since.
         """
-        record = self.records.record(entity)
+        record = self.records.record(entity_id)
         self.records.check_version(record, expect_version)
         self.records.refuse_change("update")
         if data is not None:
@@ -260,18 +260,18 @@ class Repository(Generic[T]):
         self.records.flush(user_id)
         return count
 
-    def delete(self, entity: Any, soft_delete: bool = True, user_id: Any = None) -> bool:  # noqa: FBT001, FBT002 - reads well by name
+    def delete(self, entity_id: Any, soft_delete: bool = True, user_id: Any = None) -> bool:  # noqa: FBT001, FBT002 - reads well by name
         """Delete a record, or hide it where the model has soft delete.
 
         Args:
-            entity: The record or its key.
+            entity_id: The record or its key.
             soft_delete: False deletes for good.
             user_id: Who deletes it.
 
         Returns:
             Whether there was one.
         """
-        record = self.records.found(entity, include_deleted=not soft_delete)
+        record = self.records.found(entity_id, include_deleted=not soft_delete)
         if record is None:
             return False
         if soft_delete and self.spec.options.soft_delete:
@@ -281,25 +281,25 @@ class Repository(Generic[T]):
             self.records.remove(record)
         return True
 
-    def soft_delete(self, entity: Any, user_id: Any = None) -> T:
+    def soft_delete(self, entity_id: Any, user_id: Any = None) -> T:
         """Hide a record from now on.
 
         Raises:
             RecordNotFoundError: If there is none.
             ParameterError: If the model has no soft delete.
         """
-        record = self.records.record(entity)
+        record = self.records.record(entity_id)
         self.records.mark_deleted(record, user_id)
         self.records.flush(user_id)
         return record
 
-    def restore(self, entity: Any, user_id: Any = None) -> T:
+    def restore(self, entity_id: Any, user_id: Any = None) -> T:
         """Show a deleted record again.
 
         Raises:
             RecordNotFoundError: If there is none.
         """
-        record = self.records.record(entity, include_deleted=True)
+        record = self.records.record(entity_id, include_deleted=True)
         self.records.mark_restored(record)
         self.records.flush(user_id)
         return record
