@@ -29,6 +29,13 @@ def teach(engine: sa.Engine) -> None:
         event.listen(engine, "before_cursor_execute", _teach_connection)
 
 
+@event.listens_for(sa.Table, "before_create")
+def _teach_creator(table: sa.Table, connection: sa.Connection, **options: Any) -> None:
+    del table, options
+    if connection.dialect.name == "sqlite":  # which asks for collations when it makes a table
+        _teach_connection(connection)
+
+
 def _teach_connection(connection: sa.Connection, *statement: Any) -> None:
     del statement
     info = connection.info

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from string import Formatter
-from typing import Any, ClassVar
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import CompileError
@@ -34,7 +34,7 @@ class Call(sa.ColumnElement[Any]):
     """
 
     inherit_cache = True
-    _traverse_internals: ClassVar[list[tuple[str, InternalTraversal]]] = [
+    _traverse_internals = [  # noqa: RUF012 - SQLAlchemy declares it so
         ("name", InternalTraversal.dp_string),
         ("args", InternalTraversal.dp_clauseelement_tuple),
         ("type", InternalTraversal.dp_type),

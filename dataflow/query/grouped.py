@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
@@ -16,7 +16,7 @@ class Grouped(sa.ColumnElement[bool]):
     """Keeps its parentheses, so that long conditions can be nested instead of flat."""
 
     inherit_cache = True
-    _traverse_internals: ClassVar[list[tuple[str, InternalTraversal]]] = [
+    _traverse_internals = [  # noqa: RUF012 - SQLAlchemy declares it so
         ("condition", InternalTraversal.dp_clauseelement),
     ]
     type = sa.Boolean()

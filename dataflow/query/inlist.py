@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 import sqlalchemy as sa
 from pydantic_core import to_json
@@ -53,7 +53,7 @@ class InList(sa.ColumnElement[bool]):
     """`column IN (values)` with all values in one parameter."""
 
     inherit_cache = True
-    _traverse_internals: ClassVar[list[tuple[str, InternalTraversal]]] = [
+    _traverse_internals = [  # noqa: RUF012 - SQLAlchemy declares it so
         ("column", InternalTraversal.dp_clauseelement),
         ("values", InternalTraversal.dp_clauseelement),
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, ClassVar
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
@@ -63,7 +63,7 @@ class JsonMatch(sa.ColumnElement[bool]):
     """Whether a document fulfils a tree of conditions; unknown for null."""
 
     inherit_cache = True
-    _traverse_internals: ClassVar[list[tuple[str, InternalTraversal]]] = [
+    _traverse_internals = [  # noqa: RUF012 - SQLAlchemy declares it so
         ("document", InternalTraversal.dp_clauseelement),
         ("tree", InternalTraversal.dp_clauseelement),
     ]
@@ -92,7 +92,7 @@ class JsonEqual(sa.ColumnElement[bool]):
     """Whether a document has a whole object or array at a path, or in an array there."""
 
     inherit_cache = True
-    _traverse_internals: ClassVar[list[tuple[str, InternalTraversal]]] = [
+    _traverse_internals = [  # noqa: RUF012 - SQLAlchemy declares it so
         ("document", InternalTraversal.dp_clauseelement),
         ("tree", InternalTraversal.dp_clauseelement),
         ("paths", InternalTraversal.dp_clauseelement),

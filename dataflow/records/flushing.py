@@ -13,7 +13,7 @@ from dataflow.errors import AppendOnlyError, ParameterError
 from dataflow.models.columns import utc_now
 from dataflow.models.spec import ModelSpec
 
-__all__ = ["ScopedSession"]
+__all__ = ["ScopedSession", "stamp"]
 
 
 class ScopedSession(Session):
@@ -55,11 +55,20 @@ def _bind_tenant(session: Session, transaction: Any, connection: sa.Connection) 
 
 def _before_flush(session: ScopedSession, context: Any, objects: Any) -> None:
     del context, objects
-    who = session.info.get("actor") or actor.get()
     for record in list(session.deleted):
         spec = _spec_of(record)
         if spec is not None:
             _delete(session, record, spec)
+    stamp(session)
+
+
+def stamp(session: Session) -> None:
+    """Note on what a session is about to write who does it, and whose it is.
+
+    Raises:
+        AppendOnlyError: If a record is changed that may not be.
+    """
+    who = session.info.get("actor") or actor.get()
     for record in session.dirty:
         spec = _spec_of(record)
         if spec is not None and session.is_modified(record):

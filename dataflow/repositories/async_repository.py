@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
-from dataflow.errors import TenantRequiredError
+from dataflow.errors import ParameterError, TenantRequiredError
 from dataflow.models.spec import ModelSpec
 from dataflow.repositories.options import (
     CursorResult,
@@ -48,6 +49,10 @@ class AsyncRepository(Generic[T]):
         self, session: AsyncSession, model: type[T] | None = None, tenant_id: Any = None
     ) -> None:
         """Keep the session; nothing is read."""
+        if isinstance(session, Session):
+            raise ParameterError(
+                problem="a Session needs a Repository; this one is for coroutines."
+            )
         self.session = session
         self._sync: Repository[T] = Repository(
             session.sync_session, model_of(type(self), model), tenant_id
@@ -142,7 +147,7 @@ class AsyncRepository(Generic[T]):
 
     async def update(
         self,
-        entity: Any,
+        entity_id: Any,
         data: Data | None = None,
         user_id: Any = None,
         *,
@@ -150,24 +155,24 @@ class AsyncRepository(Generic[T]):
     ) -> T:
         """Change a record, given or named by its key, and write it."""
         return await self._run(
-            self._sync.update, entity, data, user_id, expect_version=expect_version
+            self._sync.update, entity_id, data, user_id, expect_version=expect_version
         )
 
     async def bulk_update(self, rows: Iterable[Data], user_id: Any = None) -> int:
         """Change many records, each named by its key in its own row; returns how many."""
         return await self._run(self._sync.bulk_update, rows, user_id)
 
-    async def delete(self, entity: Any, soft_delete: bool = True, user_id: Any = None) -> bool:  # noqa: FBT001, FBT002 - reads well by name
+    async def delete(self, entity_id: Any, soft_delete: bool = True, user_id: Any = None) -> bool:  # noqa: FBT001, FBT002 - reads well by name
         """Delete a record, or hide it where the model has soft delete."""
-        return await self._run(self._sync.delete, entity, soft_delete, user_id)
+        return await self._run(self._sync.delete, entity_id, soft_delete, user_id)
 
-    async def soft_delete(self, entity: Any, user_id: Any = None) -> T:
+    async def soft_delete(self, entity_id: Any, user_id: Any = None) -> T:
         """Hide a record from now on."""
-        return await self._run(self._sync.soft_delete, entity, user_id)
+        return await self._run(self._sync.soft_delete, entity_id, user_id)
 
-    async def restore(self, entity: Any, user_id: Any = None) -> T:
+    async def restore(self, entity_id: Any, user_id: Any = None) -> T:
         """Show a deleted record again."""
-        return await self._run(self._sync.restore, entity, user_id)
+        return await self._run(self._sync.restore, entity_id, user_id)
 
     async def bulk_delete(self, entities: Iterable[Any], user_id: Any = None) -> int:
         """Delete or hide many records, each given or named by its key; returns how many."""

@@ -22,6 +22,7 @@ __all__ = [
 
 T = TypeVar("T")
 MAX_PER_PAGE = 10_000
+_MOST = 2**40
 
 
 class FilterOperator(StrEnum):
@@ -119,7 +120,7 @@ class PaginationParams:
 
     def __post_init__(self) -> None:
         """Refuse numbers out of range."""
-        _check_number("page", self.page, 2**40)
+        _check_number("page", self.page, _MOST)
         _check_number("per_page", self.per_page, MAX_PER_PAGE)
 
     @property
@@ -152,10 +153,10 @@ class CursorPaginationParams:
         _check_number("limit", self.limit, MAX_PER_PAGE)
 
 
-def _check_number(name: str, value: Any, most: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+def _check_number(name: str, value: Any, most: int, least: int = 1) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
         raise ParameterError(
-            problem=f"{name} must be a whole number from 1 to {most} (got {shown(value)})."
+            problem=f"{name} must be a whole number from {least} to {most} (got {shown(value)})."
         )
 
 
@@ -168,12 +169,12 @@ class QueryOptions:
 
     Args:
         filters: Conditions that must all hold: `QueryFilter`s, or a filter document.
-        sorts: The order; the key decides among equals.
+        sorts: The order; the key decides among equals. One or several.
         pagination: A page by number, also as a dict: `{"page": 1, "per_page": 20}`.
         skip: Records to pass over, where no page is asked for.
         limit: Records to return at most, where no page is asked for; None: all.
         cursor_pagination: A page by cursor, also as a dict.
-        include: Names of links to load.
+        include: Names of links to load, or one name.
         include_deleted: Whether records of soft-delete models that are deleted are seen.
 
     Raises:
@@ -181,7 +182,7 @@ class QueryOptions:
     """
 
     filters: Filters = None
-    sorts: Sequence[SortField | str] = ()
+    sorts: Sequence[SortField | str] | SortField = ()
     pagination: PaginationParams | Mapping[str, Any] | None = None
     cursor_pagination: CursorPaginationParams | Mapping[str, Any] | None = None
     include: Sequence[str] = ()
@@ -193,6 +194,12 @@ class QueryOptions:
         """Make the dicts what they stand for."""
         _replace(self, "pagination", PaginationParams)
         _replace(self, "cursor_pagination", CursorPaginationParams)
+        _check_number("skip", self.skip, _MOST, 0)
+        if self.limit is not None:
+            _check_number("limit", self.limit, _MOST, 0)
+        for name in ("sorts", "include"):
+            if isinstance(getattr(self, name), str | SortField):
+                object.__setattr__(self, name, (getattr(self, name),))
 
     def document(self) -> dict[str, Any]:
         """Return the filters as one filter document."""
@@ -200,9 +207,9 @@ class QueryOptions:
 
     def order(self) -> list[dict[str, str] | str]:
         """Return the order as a list's `sort` takes it."""
+        sorts = (self.sorts,) if isinstance(self.sorts, SortField) else self.sorts
         return [
-            s if isinstance(s, str) else {"field": s.field, "direction": s.direction}
-            for s in self.sorts
+            s if isinstance(s, str) else {"field": s.field, "direction": s.direction} for s in sorts
         ]
 
     def window(self) -> tuple[int, int | None]:
@@ -232,6 +239,10 @@ def _replace(options: QueryOptions, name: str, kind: type[Any]) -> None:
                     advise=did_you_mean(str(key), kind.__dataclass_fields__),
                 )
         object.__setattr__(options, name, kind(**value))
+    elif not isinstance(value, kind | None):
+        raise ParameterError(
+            problem=f"{name} must be a {kind.__name__} or a dict, not {shown(value)}."
+        )
 
 
 def filter_document(filters: Filters) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic_core import to_jsonable_python
 
+from dataflow.errors import ParameterError
 from dataflow.models.columntypes import is_bytes
 from dataflow.query.cursor import condition_after, decode_cursor, encode_cursor
 from dataflow.query.sort import Sort, order_for, parse_sort, total_order
@@ -56,7 +57,12 @@ def cursor_page(records: Operations[T], options: QueryOptions) -> CursorResult[T
 
     Raises:
         CursorError: If the cursor was altered or belongs to another query.
+        ParameterError: If another order is asked for, too.
     """
+    if options.sorts:
+        raise ParameterError(
+            problem="pages by cursor are ordered by their cursor_field, not by sorts."
+        )
     page = options.after or CursorPaginationParams()
     asked = [(page.cursor_field, page.direction)]
     sort = total_order(records.spec, parse_sort(records.spec, asked))

@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.orm import Query, Session, noload
+from sqlalchemy.orm import Query, Session
 
 from dataflow.errors import ParameterError, UnknownFieldError
 from dataflow.models.declare import spec_for
@@ -173,7 +173,7 @@ def _model(statement: Any) -> Any:
 
 
 def _count(session: Session, statement: Any) -> int:
-    counted = statement.order_by(None).options(noload("*")).subquery()
+    counted = statement.order_by(None).subquery()
     return int(session.scalar(sa.select(sa.func.count()).select_from(counted)) or 0)
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Generic, TypeAlias, TypeVar, cast, get_args
+from typing import Any, Generic, TypeAlias, TypeVar, get_args
 
 from sqlalchemy.orm import Session
 
 from dataflow.errors import ParameterError, TenantRequiredError
 from dataflow.models.spec import ModelSpec
-from dataflow.query.filters import EMPTY
 from dataflow.repositories.operations import Operations
 from dataflow.repositories.options import (
     CursorResult,
@@ -162,8 +161,7 @@ class Repository(Generic[T]):
             skip: How many to pass over.
             limit: How many to return at most.
         """
-        statement = ordered(self.records, self.records.select(EMPTY), ())
-        return list(self.session.scalars(statement.offset(skip).limit(limit)))
+        return self._list(self.records, QueryOptions(skip=skip, limit=limit))
 
     def search(
         self,
@@ -222,7 +220,7 @@ class Repository(Generic[T]):
 
     def update(
         self,
-        entity: Any,
+        entity_id: Any,
         data: Data | None = None,
         user_id: Any = None,
         *,
@@ -231,7 +229,7 @@ class Repository(Generic[T]):
         """Change a record and write it.
 
         Args:
-            entity: The record or its key; a record without `data` is written as it is.
+            entity_id: The record or its key; a record without `data` is written as it is.
             data: New values.
             user_id: Who changes it.
             expect_version: The version that it was read at, for versioned models.
@@ -240,7 +238,7 @@ class Repository(Generic[T]):
             RecordNotFoundError: If there is none with that key.
             StaleRecordError: If it was changed since.
         """
-        record = self._record(entity)
+        record = self.records.record(entity_id)
         self.records.check_version(record, expect_version)
         self.records.refuse_change("update")
         if data is not None:
@@ -262,18 +260,18 @@ class Repository(Generic[T]):
         self.records.flush(user_id)
         return count
 
-    def delete(self, entity: Any, soft_delete: bool = True, user_id: Any = None) -> bool:  # noqa: FBT001, FBT002 - reads well by name
+    def delete(self, entity_id: Any, soft_delete: bool = True, user_id: Any = None) -> bool:  # noqa: FBT001, FBT002 - reads well by name
         """Delete a record, or hide it where the model has soft delete.
 
         Args:
-            entity: The record or its key.
+            entity_id: The record or its key.
             soft_delete: False deletes for good.
             user_id: Who deletes it.
 
         Returns:
             Whether there was one.
         """
-        record = self._found(entity, include_deleted=not soft_delete)
+        record = self.records.found(entity_id, include_deleted=not soft_delete)
         if record is None:
             return False
         if soft_delete and self.spec.options.soft_delete:
@@ -283,30 +281,26 @@ class Repository(Generic[T]):
             self.records.remove(record)
         return True
 
-    def soft_delete(self, entity: Any, user_id: Any = None) -> T:
+    def soft_delete(self, entity_id: Any, user_id: Any = None) -> T:
         """Hide a record from now on.
 
         Raises:
             RecordNotFoundError: If there is none.
             ParameterError: If the model has no soft delete.
         """
-        record = self._record(entity)
+        record = self.records.record(entity_id)
         self.records.mark_deleted(record, user_id)
         self.records.flush(user_id)
         return record
 
-    def restore(self, entity: Any, user_id: Any = None) -> T:
+    def restore(self, entity_id: Any, user_id: Any = None) -> T:
         """Show a deleted record again.
 
         Raises:
             RecordNotFoundError: If there is none.
         """
-        record = self._found(entity, include_deleted=True) or self.records.get(entity)
-        self.records.refuse_change("restore")
-        target = cast("Any", record)
-        target.deleted_at = None
-        if "deleted_by" in self.spec.fields:
-            target.deleted_by = None
+        record = self.records.record(entity_id, include_deleted=True)
+        self.records.mark_restored(record)
         self.records.flush(user_id)
         return record
 
@@ -328,6 +322,8 @@ class Repository(Generic[T]):
 
     def _list(self, records: Operations[T], options: QueryOptions | Filters) -> Many[T]:
         asked = options if isinstance(options, QueryOptions) else QueryOptions(options)
+        if asked.after is not None:
+            return cursor_page(records, asked).items
         where = records.where(asked.filters)
         statement = records.select(where, include_deleted=asked.include_deleted)
         statement = ordered(records, statement, asked.order())
@@ -336,16 +332,6 @@ class Repository(Generic[T]):
         statement = statement if limit is None else statement.limit(limit)
         statement = records.loading(statement, asked.include)
         return list(self.session.scalars(statement, where.parameters))
-
-    def _found(self, entity: Any, *, include_deleted: bool = False) -> T | None:
-        if isinstance(entity, self.records.model):
-            self.session.add(entity)
-            return entity
-        where = self.records.where_key(entity)
-        return self.records.one(where, include_deleted=include_deleted)
-
-    def _record(self, entity: Any) -> T:
-        return self._found(entity) or self.records.get(entity)
 
 
 class BaseTenantRepository(Repository[T]):

@@ -27,6 +27,7 @@ __all__ = [
     "get_db",
     "get_engine",
     "get_session",
+    "shared_database",
     "use_database",
 ]
 
@@ -44,6 +45,10 @@ class _Shared:
                 self._manager = DatabaseManager()
             return self._manager
 
+    @property
+    def known(self) -> DatabaseManager | None:
+        return self._manager
+
     def put(self, manager: DatabaseManager | None) -> DatabaseManager | None:
         with self._lock:
             before, self._manager = self._manager, manager
@@ -58,6 +63,11 @@ def use_database(database: DatabaseManager | DataFlow) -> DatabaseManager:
     manager = DatabaseManager(db=database) if isinstance(database, DataFlow) else database
     _shared.put(manager)
     return manager
+
+
+def shared_database() -> DataFlow | None:
+    """Return the database that the functions of this module use, if they use one already."""
+    return None if _shared.known is None else _shared.known.db
 
 
 def get_database() -> DatabaseManager:

@@ -16,6 +16,7 @@ from dataflow.database.beginning import Beginning, beginning
 from dataflow.database.driver import Isolation
 from dataflow.errors import ConnectionLostError, ParameterError, did_you_mean
 from dataflow.repositories.policies import RetryPolicy, with_retry
+from dataflow.repositories.sessions import shared_database
 
 __all__ = ["DatabaseTransaction", "SessionOptions", "TransactionManager"]
 
@@ -181,7 +182,7 @@ class TransactionManager:
         jitter_ratio: Random part of each pause. All of it, by default, so that
             transactions that met once do not meet again.
         sessions: Makes a session for work that is given none, such as a `sessionmaker`
-            or an `async_sessionmaker`.
+            or an `async_sessionmaker`; None: the database that `use_database` named.
     """
 
     def __init__(
@@ -242,12 +243,15 @@ class TransactionManager:
         return self._run(work, session, options, given=given)
 
     def _new_session(self) -> Session | AsyncSession:
-        if self._sessions is None:
-            raise ParameterError(
-                problem="execute_with_retry needs a session.",
-                advise="pass one, or TransactionManager(sessions=…) that makes them",
-            )
-        return self._sessions()
+        if self._sessions is not None:
+            return self._sessions()
+        if (shared := shared_database()) is not None:
+            return shared.session()
+        raise ParameterError(
+            problem="execute_with_retry needs a session.",
+            advise="pass one, or TransactionManager(sessions=…) that makes them, or say "
+            "use_database(db) once",
+        )
 
     def _run(
         self,

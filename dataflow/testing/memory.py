@@ -74,8 +74,8 @@ def _with_linked(models: Iterable[type]) -> list[type]:
         spec = spec_for(model)
         targets = {key.target_fullname.rpartition(".")[0] for key in spec.table.foreign_keys}
         names = {link.target for link in spec.relationships.values()}
-        mappers: Any = sa.inspect(model).registry.mappers
-        for mapper in mappers:
+        mapped: Any = sa.inspect(model)
+        for mapper in mapped.registry.mappers:
             linked = str(mapper.local_table) in targets or mapper.class_.__name__ in names
             if linked and mapper.class_ not in found:
                 found.append(mapper.class_)

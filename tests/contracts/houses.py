@@ -7,6 +7,7 @@ has a session of its own.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import datetime as dt
 import enum
 import inspect
@@ -40,6 +41,7 @@ __all__ = [
     "Event",
     "House",
     "Note",
+    "PerCall",
     "Sample",
     "Seat",
 ]
@@ -107,6 +109,17 @@ class Event:
 
 MODELS: tuple[type, ...] = (Author, Book, Sample, Country, Seat, Note, Event)
 NewUrl = Callable[[str], str]
+
+
+class Runner:
+    """Runs coroutines on one loop, each in the caller's context."""
+
+    def __init__(self) -> None:
+        self._runner = asyncio.Runner()
+        self.close = self._runner.close
+
+    def run(self, coroutine: Any) -> Any:
+        return self._runner.run(coroutine, context=contextvars.copy_context())
 
 
 class House(ABC):
@@ -188,11 +201,11 @@ class Async(Sync):
     """`AsyncRepository` in sessions of ours."""
 
     def prepare(self) -> None:
-        self._runner = asyncio.Runner()
+        self._runner = Runner()
         super().prepare()
 
     def repository(self, model: type, tenant_id: Any = None, *, session_tenant: Any = None) -> Any:
-        session = self._runner.run(self.db.aio.session(session_tenant).open())
+        session = self._runner.run(self.db.aio.session(session_tenant).__aenter__())
         self._opened.append(session)
         return Awaited(create_async_repository(session, model, tenant_id), self._runner.run)
 
@@ -218,7 +231,7 @@ class PerCall(Async):
 
     def repository(self, model: type, tenant_id: Any = None, *, session_tenant: Any = None) -> Any:
         chosen = tenant_id if session_tenant is None else session_tenant
-        session = self._runner.run(self.db.aio.session(chosen).open())
+        session = self._runner.run(self.db.aio.session(chosen).__aenter__())
         self._opened.append(session)
         found = Awaited(PerCallRepository(model), self._runner.run, session)
         found.session = session
@@ -251,7 +264,7 @@ class ForeignAsync(House):
     driver = "sqlite+aiosqlite:"
 
     def prepare(self) -> None:
-        self._runner = asyncio.Runner()
+        self._runner = Runner()
         self.engine = create_async_engine(f"{self.driver}{self.url.partition(':')[2]}")
         self._runner.run(self._create())
 
@@ -302,7 +315,7 @@ class AsyncMock(Mock):
     """`AsyncMockRepository`."""
 
     def prepare(self) -> None:
-        self._runner = asyncio.Runner()
+        self._runner = Runner()
 
     def repository(self, model: type, tenant_id: Any = None, *, session_tenant: Any = None) -> Any:
         chosen = session_tenant if tenant_id is None else tenant_id

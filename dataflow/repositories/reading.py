@@ -1,0 +1,208 @@
+"""What repositories read: one model's records in a SQLAlchemy session."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Generic, TypeVar, cast
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session, selectinload
+
+from dataflow.context import ALL_TENANTS, tenant
+from dataflow.database.sqlite_foreign import teach
+from dataflow.errors import (
+    MultipleRecordsError,
+    ParameterError,
+    RecordNotFoundError,
+    TenantRequiredError,
+    UnknownFieldError,
+    shown,
+)
+from dataflow.models.declare import spec_for
+from dataflow.models.spec import ModelSpec
+from dataflow.query.conditions import condition_for
+from dataflow.query.filters import Filter, parse_filter
+from dataflow.records.flushing import ScopedSession
+from dataflow.records.scoped_sql import with_deleted
+from dataflow.records.validation import Validator
+from dataflow.repositories.options import Filters, filter_document
+
+__all__ = ["Reading"]
+
+T = TypeVar("T")
+
+
+@lru_cache(maxsize=1_024)
+def _validator(model: Any) -> Validator:
+    """Return a model's validator; building one takes milliseconds."""
+    return Validator(spec_for(model), encode=False)
+
+
+class Reading(Generic[T]):
+    """Reads records of one model in a session.
+
+    Args:
+        session: Where; its owner commits.
+        model: A model, or any class mapped by SQLAlchemy.
+        tenant_id: Whose records; None: the tenant of the session, else of the call.
+
+    Raises:
+        ParameterError: For a tenant of a model that tenants do not share.
+    """
+
+    def __init__(self, session: Session, model: type[T], tenant_id: Any = None) -> None:
+        """Keep the parts."""
+        if isinstance(session, AsyncSession):
+            raise ParameterError(problem="an AsyncSession needs an AsyncRepository.")
+        self.session = session
+        self.model = model
+        self.spec: ModelSpec = spec_for(model)
+        self.tenant_id = tenant_id
+        self.validator = _validator(cast("Any", model))
+        if tenant_id is not None and self.spec.tenant is None:
+            raise ParameterError(
+                problem=f"tenants do not share {self.spec.name!r}; all its records would be seen.",
+                advise="give it TenantMixin or the option multi_tenant, or leave the tenant out",
+            )
+        if not isinstance(session, ScopedSession):
+            teach(session.get_bind(model).engine)
+
+    # ------------------------------------------------------------------ scope
+
+    def owner(self) -> Any:
+        """Return whose records are seen; None where records belong to all.
+
+        Raises:
+            TenantRequiredError: If that is not said anywhere.
+            ParameterError: If the session sees another tenant's.
+        """
+        if self.spec.tenant is None:
+            return None
+        given = self.tenant_id if self.tenant_id is not None else self.session.info.get("tenant")
+        given = tenant.get() if given is None else given
+        if given is None:
+            raise TenantRequiredError(model=self.spec.name)
+        if isinstance(self.session, ScopedSession):
+            self.session.bind_tenant(given)
+        return given
+
+    def scope(self, *, include_deleted: bool = False) -> list[sa.ColumnElement[bool]]:
+        """Return the conditions of what is seen."""
+        found: list[sa.ColumnElement[bool]] = []
+        owner = self.owner()
+        if self.spec.tenant is not None and owner is not ALL_TENANTS:
+            found.append(self.spec.tenant.column == owner)
+        if self.spec.options.soft_delete:
+            live = self.spec.fields["deleted_at"].column.is_(None)
+            found.append(with_deleted() if include_deleted else live)
+        return found
+
+    def holds(self, record: T) -> bool:
+        """Return whether a record is one of those that are seen."""
+        owner = self.owner()
+        if self.spec.tenant is None or owner is ALL_TENANTS:
+            return True
+        return str(getattr(record, self.spec.tenant.name)) == str(owner)
+
+    def where(self, filters: Filters) -> Filter:
+        """Return checked filters.
+
+        Raises:
+            UnknownFieldError: For a field that the model lacks.
+            FilterError: For an unknown operator or a wrong shape.
+        """
+        return parse_filter(self.spec, filter_document(filters), self.validator.comparisons)
+
+    def select(self, where: Filter, *, include_deleted: bool = False) -> Any:
+        """Return the statement for what matches; its values are `where.parameters`."""
+        found = self.scope(include_deleted=include_deleted)
+        if where.shape:
+            found.append(condition_for(self.spec, where.shape))
+        return sa.select(self.model).where(*found)
+
+    def where_key(self, key: Any) -> Filter:
+        """Return the filter for one record's key; a dict or tuple where it has several fields."""
+        names = self.spec.key
+        if len(names) == 1 and not isinstance(key, Mapping):
+            value = self.validator.comparisons.value(self.spec.fields[names[0]], key)
+            return Filter(("$eq", names[0]), (value,))
+        if isinstance(key, tuple | list) and len(key) == len(names):
+            key = dict(zip(names, key, strict=True))
+        if not isinstance(key, Mapping) or set(key) != set(names):
+            raise ParameterError(problem=f"the key of {self.spec.name!r} is {', '.join(names)}.")
+        return self.where(key)
+
+    # ------------------------------------------------------------------- read
+
+    def one(
+        self, where: Filter, *, include: Sequence[str] = (), include_deleted: bool = False
+    ) -> T | None:
+        """Return the one record that matches, or None.
+
+        Raises:
+            MultipleRecordsError: If several match.
+        """
+        statement = self.select(where, include_deleted=include_deleted).limit(2)
+        statement = self.loading(statement, include)
+        found = self.session.scalars(statement, where.parameters).all()
+        if len(found) > 1:
+            raise MultipleRecordsError(
+                model=self.spec.name,
+                criteria=f"a filter of {len(where.values)} value(s)",
+                verb="get",
+                instead="use list() to get them all",
+            )
+        return cast("T", found[0]) if found else None
+
+    def get(self, key: Any, *, include: Sequence[str] = ()) -> T:
+        """Return a record by its key.
+
+        Raises:
+            RecordNotFoundError: If there is none.
+        """
+        found = self.one(self.where_key(key), include=include)
+        if found is None:
+            raise RecordNotFoundError(model=self.spec.name, criteria=f"key {shown(key)}")
+        return found
+
+    def loading(self, statement: Any, include: Sequence[str]) -> Any:
+        """Return a statement that loads links anew, one more statement each.
+
+        Raises:
+            UnknownFieldError: For a link that the model lacks.
+        """
+        for name in include:
+            if name not in self.spec.relationships:
+                raise UnknownFieldError(name=name, model=self.spec.name, known=self.spec.link_names)
+            statement = statement.options(selectinload(getattr(self.model, name)))
+        if include:  # a link that was loaded before may have changed since
+            self.session.flush()
+            statement = statement.execution_options(populate_existing=True)
+        return statement
+
+    def count(self, filters: Filters = None, *, include_deleted: bool = False) -> int:
+        """Return how many records match."""
+        where = self.where(filters)
+        inner = self.select(where, include_deleted=include_deleted)
+        keys = [self.spec.fields[name].column for name in self.spec.key]
+        counted = inner.with_only_columns(*keys).order_by(None).subquery()
+        statement = sa.select(sa.func.count()).select_from(counted)
+        return int(self.session.scalar(statement, where.parameters) or 0)
+
+    def count_by(self, field: str, filters: Filters = None) -> dict[Any, int]:
+        """Return how many of the records that match have which value in a field."""
+        where, column = self.where(filters), self.spec.field(field).column
+        counted = sa.func.count()
+        statement = self.select(where).with_only_columns(column, counted)
+        statement = statement.group_by(column).order_by(counted.desc(), column)
+        rows: Any = self.session.execute(statement, where.parameters)
+        return {value: number for value, number in rows}  # noqa: C416 - dict() of rows is untyped
+
+    def exists(self, filters: Filters = None) -> bool:
+        """Return whether a record matches."""
+        where = self.where(filters)
+        statement = self.select(where).with_only_columns(sa.literal(1))
+        statement = statement.select_from(self.model).limit(1)
+        return self.session.scalar(statement, where.parameters) is not None
