@@ -29,7 +29,7 @@ class PageRun:
     def run(self, block: Block, capsys: pytest.CaptureFixture[str]) -> str:
         """Run a block and return what it printed, or the error that its page shows."""
         # Lines of errors count from the block's first line, as a reader counts.
-        code = compile(block.text, "app.py", "exec")
+        code = compile(block.text, "app.py", "exec", dont_inherit=True)
         try:
             exec(code, self.names)
         except DataFlowError as error:
