@@ -92,10 +92,14 @@ class Catalogue:
         """Keep the records of a model that another `DataFlow` has declared here, too.
 
         Raises:
-            DuplicateModelError: If its table's name is taken.
+            DuplicateModelError: If its name or its table's is taken.
         """
         known = self.stores.get(spec.name)
-        if known is None or known.spec is not spec:
+        if known is not None and known.spec is not spec:
+            raise DuplicateModelError(
+                name=spec.name, table=None, first=known.spec.location, second=spec.location
+            )
+        if known is None:
             self._check_table(spec.table.fullname, spec.name, spec.location)
             self._register(spec)
 

@@ -158,7 +158,7 @@ class BaseExecutionModel(TenantMixin, AuditMixin, BaseModel):
         Raises:
             ValueError: If it is not pending.
         """
-        self._expect(ExecutionStatus.PENDING, None)
+        self._expect(ExecutionStatus.PENDING)
         self.status = ExecutionStatus.RUNNING
         self.started_at = utc_now()
         self.started_by = None if started_by is None else str(started_by)
@@ -170,7 +170,7 @@ class BaseExecutionModel(TenantMixin, AuditMixin, BaseModel):
             ValueError: If it is not running, or the number is out of range.
         """
         self._expect(ExecutionStatus.RUNNING)
-        if not 0 <= completed_nodes <= max(self.total_nodes or 0, completed_nodes):
+        if not 0 <= completed_nodes <= (self.total_nodes or completed_nodes):
             msg = f"completed_nodes must be from 0 to {self.total_nodes}, not {completed_nodes}"
             raise ValueError(msg)
         self.completed_nodes = completed_nodes
@@ -207,10 +207,10 @@ class BaseExecutionModel(TenantMixin, AuditMixin, BaseModel):
         if self.started_at is not None:
             self.runtime_seconds = (now - self.started_at).total_seconds()
 
-    def _expect(self, *statuses: ExecutionStatus | None) -> None:
-        if self.status not in statuses:
-            names = " or ".join(status.value for status in statuses if status is not None)
-            msg = f"the run is {self.status.value}, and must be {names} for this"
+    def _expect(self, *statuses: ExecutionStatus) -> None:
+        current = self.status or ExecutionStatus.PENDING  # which it becomes when stored
+        if current not in statuses:
+            msg = f"the run is {current}, and must be {' or '.join(statuses)} for this"
             raise ValueError(msg)
 
 

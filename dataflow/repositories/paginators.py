@@ -167,7 +167,7 @@ def _statement(query: Select) -> Any:
 
 def _model(statement: Any) -> Any:
     found = statement.column_descriptions
-    if len(found) != 1 or found[0].get("entity") is None:
+    if len(found) != 1 or found[0].get("entity") is not found[0]["expr"]:
         raise ParameterError(problem="the query must return one model: select(User).")
     return found[0]["entity"]
 

@@ -83,7 +83,7 @@ def _with_linked(models: Iterable[type]) -> list[type]:
 
 
 def _known_models() -> Iterable[type]:
-    """Return every model of the process; of those with the same table, the last."""
+    """Return every model of the process; of those with the same table or name, the last."""
     found: dict[str, type] = {}
     for registry in live_registries():
         for node_type in registry:
@@ -92,4 +92,4 @@ def _known_models() -> Iterable[type]:
                 found[spec.table.fullname] = spec.model
     for mapper in BaseModel.registry.mappers:
         found[str(mapper.local_table)] = mapper.class_
-    return found.values()
+    return {model.__name__: model for model in found.values()}.values()

@@ -19,6 +19,14 @@ __all__ = ["AsyncMockRepository", "MockRepository"]
 T = TypeVar("T")
 
 
+def _clear(repository: Repository[Any]) -> None:
+    records, session = repository.records, repository.session
+    session.rollback()
+    for record in session.scalars(records.select(EMPTY, include_deleted=True)).all():
+        records.remove(record)
+    session.commit()
+
+
 class MockRepository(Repository[T]):
     """A `Repository` whose records live as long as it does.
 
@@ -41,11 +49,7 @@ class MockRepository(Repository[T]):
 
     def clear(self) -> None:
         """Remove all records."""
-        self.session.rollback()
-        everything = self.records.select(EMPTY, include_deleted=True)
-        for record in self.session.scalars(everything).all():
-            self.records.remove(record)
-        self.session.commit()
+        _clear(self)
 
     def close(self) -> None:
         """Forget everything."""
@@ -89,3 +93,7 @@ class AsyncMockRepository(AsyncRepository[T]):
         self.session.add_all(records)
         await self.session.commit()
         return records
+
+    async def clear(self) -> None:
+        """Remove all records."""
+        await self._run(_clear, self._sync)

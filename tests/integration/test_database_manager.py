@@ -1,0 +1,268 @@
+"""`DatabaseManager`, and sessions by the functions of a module."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from dataflow import DataFlow
+from dataflow.context import ALL_TENANTS, Setting, tenant
+from dataflow.errors import ParameterError, TenantRequiredError, UnscopedStatementError
+from dataflow.models.columns import utc_now
+from dataflow.models.enums import WorkflowStatus
+from dataflow.models.ready import BaseModel, BaseWorkflowModel
+from dataflow.repositories import DatabaseManager, PerCallRepository, sessions
+
+
+class House(BaseModel):
+    __abstract__ = True
+    metadata = sa.MetaData(naming_convention=BaseModel.metadata.naming_convention)
+
+
+class ManagedFlow(BaseWorkflowModel, House):
+    __abstract__ = False
+
+
+class ManagedNote(House):
+    text: sa.orm.Mapped[str]
+
+
+class Elsewhere(BaseModel):
+    __abstract__ = True
+    metadata = sa.MetaData()
+
+
+class ManagedElsewhere(Elsewhere):
+    pass
+
+
+flows = PerCallRepository(ManagedFlow)
+Work = Callable[[DatabaseManager], Coroutine[Any, Any, None]]
+
+
+def run(url: str, work: Work) -> None:
+    async def inside() -> None:
+        async with DatabaseManager(url, base=House) as manager:
+            await work(manager)
+
+    asyncio.run(inside())
+
+
+async def fill(manager: DatabaseManager) -> None:
+    for owner, count in (("acme", 3), ("globex", 2)):
+        made = [ManagedFlow(name=f"{owner} {n}", tenant_id=owner) for n in range(count)]
+        assert await manager.bulk_insert(made) == count
+
+
+def test_a_manager_takes_the_models_of_its_base_alone(url: str):
+    async def work(manager: DatabaseManager) -> None:
+        await manager.create_tables()
+
+        assert manager.register() == ["ManagedFlow", "ManagedNote"]
+        engine = await manager.get_engine()
+        async with engine.connect() as connection:
+            found = await connection.run_sync(lambda c: sa.inspect(c).get_table_names())
+        assert set(found) >= {"managed_flows", "managed_notes"}
+        assert "managed_elsewheres" not in found
+
+    run(url, work)
+
+
+def test_a_session_sees_one_tenant(url: str):
+    async def work(manager: DatabaseManager) -> None:
+        await fill(manager)
+
+        async with manager.get_session("acme") as session:
+            found = await flows.list(session)
+            everything = (await session.scalars(sa.select(ManagedFlow))).all()
+        async with manager.get_session("globex") as session:
+            assert await flows.get_by_id(session, found[0].id) is None
+            assert len(await flows.find_by_tenant(session, "globex")) == 2
+
+        assert [flow.name for flow in found] == ["acme 0", "acme 1", "acme 2"]
+        assert len(everything) == 3
+
+    run(url, work)
+
+
+def test_figures_count_models_and_connections(url: str):
+    async def work(manager: DatabaseManager) -> None:
+        await fill(manager)
+        async with manager.get_session("acme") as session:
+            flow = (await flows.list(session))[0]
+            await flows.soft_delete(session, flow, "ada")
+            await flows.update(session, (await flows.list(session))[0], {"status": "active"})
+            await session.commit()
+
+        acme = (await manager.get_stats("acme"))["models"]["ManagedFlow"]
+        everyone = await manager.get_stats()
+        with Setting(tenant, "globex"):
+            globex = (await manager.get_stats())["models"]["ManagedFlow"]
+
+        assert acme == {"total": 3, "deleted": 1, "by_status": {"draft": 2, "active": 1}}
+        assert globex == {"total": 2, "deleted": 0, "by_status": {"draft": 2}}
+        assert everyone["models"]["ManagedFlow"]["total"] == 5
+        assert everyone["models"]["ManagedNote"] == {"total": 0, "deleted": 0}
+        assert "pool" in everyone
+
+    run(url, work)
+
+
+def test_a_bulk_insert_is_one_transaction_of_one_tenant(url: str):
+    async def work(manager: DatabaseManager) -> None:
+        good, bad = ManagedFlow(name="x"), ManagedFlow(name=None)
+        with pytest.raises(Exception, match=r"(?i)null"):
+            await manager.bulk_insert([good, bad], "acme")
+        with pytest.raises(UnscopedStatementError):
+            await manager.bulk_insert([ManagedFlow(name="x", tenant_id="globex")], "acme")
+
+        assert (
+            await manager.bulk_insert([ManagedFlow(name="y"), ManagedNote(text="z")], "acme") == 2
+        )
+        assert await manager.bulk_insert([]) == 0
+
+        models = (await manager.get_stats())["models"]
+        assert (models["ManagedFlow"]["total"], models["ManagedNote"]["total"]) == (1, 1)
+
+    run(url, work)
+
+
+async def names_of(records: AsyncIterator[dict[str, Any]]) -> list[str]:
+    return [f"{item['model']} {item['record'].get('name')}" async for item in records]
+
+
+def test_an_export_has_everything_of_a_tenant_and_nothing_of_others(url: str):
+    async def work(manager: DatabaseManager) -> None:
+        await fill(manager)
+        async with manager.get_session("acme") as session:
+            await flows.soft_delete(session, (await flows.list(session))[0])
+            await session.commit()
+
+        found = await names_of(manager.export_for_compliance("acme"))
+        with Setting(tenant, "globex"):
+            theirs = await names_of(manager.export_for_compliance(models=[ManagedFlow]))
+
+        assert sorted(found) == [f"ManagedFlow acme {n}" for n in range(3)]
+        assert sorted(theirs) == ["ManagedFlow globex 0", "ManagedFlow globex 1"]
+        for owner in (None, ALL_TENANTS):
+            with pytest.raises(TenantRequiredError):
+                await names_of(manager.export_for_compliance(owner))
+
+    run(url, work)
+
+
+def test_a_cleanup_removes_what_was_deleted_long_ago(url: str):
+    async def work(manager: DatabaseManager) -> None:
+        await fill(manager)
+        async with manager.get_session("acme") as session:
+            first, second, _ = await flows.list(session)
+            first.deleted_at = utc_now() - dt.timedelta(days=31)
+            second.deleted_at = utc_now() - dt.timedelta(days=29)
+            await session.commit()
+
+        assert await manager.cleanup_old_data() == {"ManagedFlow": 0}
+        assert await manager.cleanup_old_data(days=30) == {"ManagedFlow": 1}
+        assert await manager.cleanup_old_data(days=0) == {"ManagedFlow": 1}
+        assert (await manager.get_stats())["models"]["ManagedFlow"]["total"] == 3
+        with pytest.raises(ParameterError, match="days"):
+            await manager.cleanup_old_data(days=-1)
+
+    run(url, work)
+
+
+def test_a_manager_takes_a_dataflow_or_settings(memory: DataFlow):
+    assert DatabaseManager(db=memory).db is memory
+    assert DatabaseManager("sqlite:///x.db", pool_size=7).db.config.pool_size == 7
+    with pytest.raises(ParameterError, match="not both"):
+        DatabaseManager("sqlite:///x.db", db=memory)
+
+
+def test_a_plain_url_of_sqlalchemy_is_taken():
+    manager = DatabaseManager("postgresql+asyncpg://u:p@localhost/x")
+
+    assert manager.db.config.database_url.startswith("postgresql")
+
+
+# ------------------------------------------------------------- module functions
+
+
+@pytest.fixture
+def _forgotten() -> Iterator[None]:
+    yield
+    asyncio.run(sessions.close_db())
+
+
+@pytest.mark.usefixtures("_forgotten")
+def test_the_functions_share_the_database_of_the_environment(
+    url: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("DATABASE_URL", url)
+
+    async def work() -> None:
+        sessions.use_database(DatabaseManager(url, base=House))
+        await sessions.create_tables()
+        assert await sessions.check_db_connection() is True
+        async with sessions.get_session("acme") as session:
+            session.add(ManagedFlow(name="x"))
+            await session.commit()
+        async with sessions.async_session_factory("acme") as session:
+            assert await flows.count(session) == 1
+        async with sessions.get_session("globex") as session:
+            assert await flows.count(session) == 0
+        assert (await sessions.get_engine()).url is not None
+        await sessions.dispose_engine()
+
+        assert sessions.get_database().db.config.database_url == url
+
+    asyncio.run(work())
+
+
+@pytest.mark.usefixtures("_forgotten")
+def test_get_db_yields_one_session_and_closes_it(memory: DataFlow):
+    sessions.use_database(memory)
+
+    async def work() -> None:
+        with Setting(tenant, "acme"):
+            dependency = sessions.get_db()
+            session = await anext(dependency)
+            assert (await session.execute(sa.select(sa.literal(1)))).scalar_one() == 1
+            with pytest.raises(StopAsyncIteration):
+                await anext(dependency)
+        assert not session.in_transaction()
+
+    asyncio.run(work())
+
+
+@pytest.mark.usefixtures("_forgotten")
+def test_use_database_takes_a_manager_or_a_dataflow(memory: DataFlow):
+    manager = DatabaseManager(db=memory)
+
+    assert sessions.shared_database() is None
+    assert sessions.use_database(manager) is manager
+    assert sessions.get_database() is manager
+    assert sessions.use_database(memory).db is memory
+    assert sessions.shared_database() is memory
+
+
+@pytest.mark.usefixtures("_forgotten")
+def test_a_connection_that_fails_is_no_connection(tmp_path: Any):
+    sessions.use_database(DataFlow(f"sqlite:///{tmp_path}/no/such/folder/x.db"))
+
+    assert asyncio.run(sessions.check_db_connection()) is False
+
+
+def test_statuses_are_counted_by_their_values(url: str):
+    async def work(manager: DatabaseManager) -> None:
+        made = [ManagedFlow(name="n", status=status) for status in WorkflowStatus]
+        await manager.bulk_insert(made, "acme")
+
+        figures = (await manager.get_stats("acme"))["models"]["ManagedFlow"]["by_status"]
+
+        assert figures == {status.value: 1 for status in WorkflowStatus}
+
+    run(url, work)
