@@ -30,9 +30,10 @@ def teach(engine: sa.Engine) -> None:
 
 
 @event.listens_for(sa.Table, "before_create")
-def _teach_creator(table: sa.Table, connection: sa.Connection, **options: Any) -> None:
+def _teach_creator(table: sa.Table, connection: Any, **options: Any) -> None:
+    """Teach a connection that makes a table: SQLite asks for its collations then."""
     del table, options
-    if connection.dialect.name == "sqlite":  # which asks for collations when it makes a table
+    if isinstance(connection, sa.Connection) and connection.dialect.name == "sqlite":
         _teach_connection(connection)
 
 
