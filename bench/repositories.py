@@ -27,6 +27,7 @@ SEEDED = 10_000
 TARGET = 1.15
 OVER_PLAIN = "repository over a plain session"
 Session = Callable[[], AbstractAsyncContextManager[AsyncSession]]
+"""Opens a session."""
 
 
 def _now() -> dt.datetime:
@@ -138,12 +139,9 @@ def _contest(bench: RepositoryBench, by_hand: Work, own: Own, *, writes: bool) -
     async def repository(session: AsyncSession, key: int) -> None:
         await own(AsyncRepository(session, Member), key)
 
-    def ours() -> AbstractAsyncContextManager[AsyncSession]:
-        return bench.db.aio.session(read_only=not writes)
-
     contestants = (
         Contestant(BASELINE, call(bench.plain, by_hand)),
-        Contestant(OURS, call(ours, repository)),
+        Contestant(OURS, call(bench.db.aio.session, repository)),
         Contestant(OVER_PLAIN, call(bench.plain, repository)),
     )
     return Contest(contestants, calls=bench.sizes.calls, rounds=bench.sizes.single)
