@@ -16,6 +16,7 @@ from bench import (
     postgres_queries,
     postgres_single,
     query_cases,
+    repositories,
     runtime,
     sqlite_bulk,
     sqlite_queries,
@@ -43,6 +44,8 @@ MEASURES: dict[str, tuple[Measure, ...]] = {
     "sqlite queries": query_cases.MEASURES,
     "postgres audit": audit.MEASURES,
     "sqlite audit": audit.MEASURES,
+    "postgres repositories": repositories.MEASURES,
+    "sqlite repositories": repositories.MEASURES,
 }
 
 
@@ -67,6 +70,12 @@ def _postgres_audit(runner: asyncio.Runner, sizes: Sizes) -> Iterator[Any]:
         yield bench
 
 
+@contextmanager
+def _postgres_repositories(runner: asyncio.Runner, sizes: Sizes) -> Iterator[Any]:
+    with postgres_server() as server, repositories.open_postgres(runner, server, sizes) as bench:
+        yield bench
+
+
 OPEN: dict[str, Open] = {
     "postgres": _postgres,
     "sqlite": open_sqlite,
@@ -75,6 +84,8 @@ OPEN: dict[str, Open] = {
     "sqlite queries": sqlite_queries.open_queries,
     "postgres audit": _postgres_audit,
     "sqlite audit": audit.open_sqlite,
+    "postgres repositories": _postgres_repositories,
+    "sqlite repositories": repositories.open_sqlite,
 }
 
 

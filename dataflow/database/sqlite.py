@@ -18,8 +18,10 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.dialects.sqlite import aiosqlite as aiosqlite_dialect
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool, QueuePool
+from sqlalchemy.util import await_only
 
 from dataflow.context import NOBODY, Caller
 from dataflow.database.driver import (
@@ -386,12 +388,29 @@ def _is_read_only(connection: sa.Connection) -> bool:
 def _begin(connection: sa.Connection) -> None:
     """Begin as a writer, who waits here for others; as a reader where no one writes."""
     if _is_read_only(connection):
-        connection.exec_driver_sql("PRAGMA query_only = ON")
-        connection.exec_driver_sql("BEGIN")
+        _run_plain(connection, "PRAGMA query_only = ON", "BEGIN")
     else:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        _run_plain(connection, "BEGIN IMMEDIATE")
 
 
 def _end(connection: sa.Connection) -> None:
     if _is_read_only(connection):
-        connection.exec_driver_sql("PRAGMA query_only = OFF")
+        _run_plain(connection, "PRAGMA query_only = OFF")
+
+
+def _run_plain(connection: sa.Connection, *statements: str) -> None:
+    """Run statements without rows, with one hop to the connection's thread for all.
+
+    A cursor of SQLAlchemy's takes four: to be made, to execute, to be asked, to close.
+    """
+    driver: Any = connection.connection.driver_connection
+    try:
+        if isinstance(driver, SqliteConnection):
+            for statement in statements:
+                driver.execute(statement)
+        else:
+            await_only(driver.run_plain(statements))
+    except sqlite3.Error as error:
+        raise DBAPIError.instance(  # as SQLAlchemy itself would
+            statements[-1], None, error, sqlite3.Error, dialect=connection.dialect
+        ) from error

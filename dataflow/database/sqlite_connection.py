@@ -6,7 +6,7 @@ import asyncio
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from queue import SimpleQueue
 from typing import Any
@@ -183,6 +183,10 @@ class Connection(aiosqlite.Connection):
         """Run one statement for each of many rows and return how many records it touched."""
         return int(await self._run(partial(_count_many, self._conn, sql, rows), None))
 
+    async def run_plain(self, statements: Sequence[str]) -> None:
+        """Run statements without rows, one after the other."""
+        await self._run(partial(_run_plain, self._conn, statements), None)
+
     def interrupt_now(self) -> bool:
         """Stop the statement that is running; return False if the connection is closed."""
         if self._connection is None:  # its thread has closed it
@@ -248,6 +252,11 @@ def _count(connection: sqlite3.Connection, sql: str, args: Any) -> int:
         return max(cursor.rowcount, 0)
     finally:
         cursor.close()  # a statement whose rows nobody reads would keep its lock
+
+
+def _run_plain(connection: sqlite3.Connection, statements: Sequence[str]) -> None:
+    for statement in statements:
+        connection.execute(statement)
 
 
 def _count_many(connection: sqlite3.Connection, sql: str, rows: Any) -> int:

@@ -23,7 +23,7 @@ from dataflow.errors import (
 from dataflow.models.declare import spec_for
 from dataflow.models.spec import ModelSpec
 from dataflow.query.conditions import condition_for
-from dataflow.query.filters import Filter, parse_filter
+from dataflow.query.filters import Filter, Shape, parse_filter
 from dataflow.records.flushing import ScopedSession
 from dataflow.records.scoped_sql import with_deleted
 from dataflow.records.validation import Validator
@@ -38,6 +38,17 @@ T = TypeVar("T")
 def _validator(model: Any) -> Validator:
     """Return a model's validator; building one takes milliseconds."""
     return Validator(spec_for(model), encode=False)
+
+
+@lru_cache(maxsize=1_000)
+def _select(model: Any, shape: Shape, *, include_deleted: bool) -> Any:
+    """Return the statement for a shape; SQLAlchemy takes longer to build than to execute it."""
+    spec = spec_for(model)
+    found: list[sa.ColumnElement[bool]] = [condition_for(spec, shape)] if shape else []
+    if spec.options.soft_delete:
+        live = spec.fields["deleted_at"].column.is_(None)
+        found.append(with_deleted() if include_deleted else live)
+    return sa.select(model).where(*found)
 
 
 class Reading(Generic[T]):
@@ -90,14 +101,19 @@ class Reading(Generic[T]):
 
     def scope(self, *, include_deleted: bool = False) -> list[sa.ColumnElement[bool]]:
         """Return the conditions of what is seen."""
-        found: list[sa.ColumnElement[bool]] = []
-        owner = self.owner()
-        if self.spec.tenant is not None and owner is not ALL_TENANTS:
-            found.append(self.spec.tenant.column == owner)
+        mine = self._of_owner()
+        found = [] if mine is None else [mine]
         if self.spec.options.soft_delete:
             live = self.spec.fields["deleted_at"].column.is_(None)
             found.append(with_deleted() if include_deleted else live)
         return found
+
+    def _of_owner(self) -> sa.ColumnElement[bool] | None:
+        owner = self.owner()
+        if self.spec.tenant is None or owner is ALL_TENANTS:
+            return None
+        mine: sa.ColumnElement[bool] = self.spec.tenant.column == owner
+        return mine
 
     def holds(self, record: T) -> bool:
         """Return whether a record is one of those that are seen."""
@@ -117,10 +133,9 @@ class Reading(Generic[T]):
 
     def select(self, where: Filter, *, include_deleted: bool = False) -> Any:
         """Return the statement for what matches; its values are `where.parameters`."""
-        found = self.scope(include_deleted=include_deleted)
-        if where.shape:
-            found.append(condition_for(self.spec, where.shape))
-        return sa.select(self.model).where(*found)
+        statement = _select(cast("Any", self.model), where.shape, include_deleted=include_deleted)
+        mine = self._of_owner()
+        return statement if mine is None else statement.where(mine)
 
     def where_key(self, key: Any) -> Filter:
         """Return the filter for one record's key; a dict or tuple where it has several fields."""
