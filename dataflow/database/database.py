@@ -112,6 +112,8 @@ class Database:
             return await transaction.run(call, *args)
         if self.config.echo:
             _sql_log.info("%s", args[0])
+        if self.driver.walled:
+            call, args = self.driver.run_walled, (call, *args)
         try:
             return await self._once(write, call, args)
         except ExecutionError as error:
