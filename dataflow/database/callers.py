@@ -48,8 +48,8 @@ def watch_sessions(driver: Tells, engine: sa.Engine, *, joined: bool = False) ->
     def doubt(connection: sa.Connection, *_: Any) -> None:
         connection.info[_TOLD] = connection.info[WALL] = None
 
-    def tell(connection: sa.Connection, *_: Any) -> None:
-        if not driver.audit.used:
+    def tell(connection: sa.Connection, _: Any, statement: str, *__: Any) -> None:
+        if not driver.audit.used or _goes_back(statement):
             return
         caller = current_caller()
         if caller != connection.info.get(_TOLD, driver.first_caller):
@@ -64,10 +64,17 @@ def watch_sessions(driver: Tells, engine: sa.Engine, *, joined: bool = False) ->
 
 
 def _watch_walls(driver: Tells, engine: sa.Engine) -> None:
-    def tell(connection: sa.Connection, *_: Any) -> None:
+    def tell(connection: sa.Connection, _: Any, statement: str, *__: Any) -> None:
+        if _goes_back(statement):
+            return
         wall = wall_of(connection.get_execution_options().get("dataflow_tenant"))
         if wall != connection.info.get(WALL):
             connection.info[WALL] = wall  # first: telling is a statement, too
             driver.wall_session(connection, wall)
 
     event.listen(engine, "before_cursor_execute", tell)
+
+
+def _goes_back(statement: str) -> bool:
+    """Whether a statement undoes what is told before it, or comes after a failure."""
+    return statement.startswith("ROLLBACK")

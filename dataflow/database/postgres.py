@@ -328,5 +328,7 @@ class PostgresDriver(PostgresWalls):
 
     def translate(self, error: BaseException) -> DataFlowError | None:
         if isinstance(error, _FOREIGN):
+            if self.walled:
+                self.name_columns(error)
             return translate_error(error, self.address, self.config)
         return None

@@ -24,6 +24,7 @@ _TELL = (
     "SELECT set_config('dataflow.tenant', $1, true), set_config('dataflow.all_tenants', $2, true)"
 )
 _TEXTS = ("VARCHAR", "TEXT", "CHAR")
+_WITH_COLUMNS = (sa.Index, sa.schema.ColumnCollectionConstraint)
 _GUARDED = "ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY"
 _OPEN = "DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY"
 
@@ -111,6 +112,18 @@ class PostgresWalls(PostgresAudit):
 
     def wall_session(self, connection: sa.Connection, wall: Wall) -> None:
         connection.exec_driver_sql(_TELL, wall)
+
+    def name_columns(self, error: Any) -> None:
+        """Add the columns to an error; the server leaves them out where it has policies."""
+        names = (getattr(error, "table_name", None), getattr(error, "constraint_name", None))
+        detail = getattr(error, "detail", None) or "Key already exists."
+        if None in names or "(" in detail or "still" in detail:
+            return
+        for table in self.audit.shared:
+            for part in (*table.indexes, *table.constraints):
+                if isinstance(part, _WITH_COLUMNS) and (table.name, part.name) == names:
+                    columns = ", ".join(str(column.name) for column in part.columns)
+                    error.detail = f"Key ({columns})=(){detail.removeprefix('Key')}"
 
 
 def _settings(wall: Wall) -> str:
