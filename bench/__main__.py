@@ -20,6 +20,7 @@ from bench import (
     sqlite_bulk,
     sqlite_queries,
     sqlite_single,
+    walls,
 )
 from bench.chart import write_chart
 from bench.data import QUICK, Sizes
@@ -43,6 +44,7 @@ MEASURES: dict[str, tuple[Measure, ...]] = {
     "sqlite queries": query_cases.MEASURES,
     "postgres audit": audit.MEASURES,
     "sqlite audit": audit.MEASURES,
+    "postgres walls": walls.MEASURES,
 }
 
 
@@ -67,6 +69,12 @@ def _postgres_audit(runner: asyncio.Runner, sizes: Sizes) -> Iterator[Any]:
         yield bench
 
 
+@contextmanager
+def _postgres_walls(runner: asyncio.Runner, sizes: Sizes) -> Iterator[Any]:
+    with postgres_server() as server, walls.open_postgres(runner, server, sizes) as bench:
+        yield bench
+
+
 OPEN: dict[str, Open] = {
     "postgres": _postgres,
     "sqlite": open_sqlite,
@@ -75,6 +83,7 @@ OPEN: dict[str, Open] = {
     "sqlite queries": sqlite_queries.open_queries,
     "postgres audit": _postgres_audit,
     "sqlite audit": audit.open_sqlite,
+    "postgres walls": _postgres_walls,
 }
 
 

@@ -64,7 +64,7 @@ class PostgresDatabases:
         return re.sub(r"/[^/]*$", f"/{name}", self._url)
 
     def drop_all(self) -> None:
-        self._execute(*(f'DROP DATABASE "{name}" WITH (FORCE)' for name in self._made))
+        self._execute(*(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)' for name in self._made))
 
 
 @pytest.fixture(scope="session")

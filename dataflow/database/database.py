@@ -139,6 +139,7 @@ class Database:
             return await call(connection, *args)
         except asyncio.CancelledError:
             broken = self.driver.stopped(connection)
+            give = lane.retire if self.driver.walled else give  # its BEGIN may still come
             raise
         except Exception as error:
             found = outcome_of(self.driver, error)

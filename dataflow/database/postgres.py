@@ -153,7 +153,7 @@ class PostgresDriver(PostgresWalls):
         # asyncpg has sent a cancel request, and waits for its end before the next statement.
         if connection.is_closed():
             return False
-        sql = "ROLLBACK" if connection.is_in_transaction() else ""
+        sql = "ROLLBACK" if self.walled or connection.is_in_transaction() else ""
         try:
             await connection.execute(sql, timeout=_SETTLING_S)
         except Exception:  # noqa: BLE001 - whatever is wrong, the connection is of no more use
