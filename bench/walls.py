@@ -33,8 +33,7 @@ class WallBench:
         )
         for db in (self.plain, self.walled):
             _declare(db)
-            with db.tenant("acme"):
-                runner.run(db.aio.bulk_create("User", records(SEEDED)))
+            runner.run(_within(db, _seed)())
 
     def versions(self) -> list[str]:
         return []
@@ -51,6 +50,10 @@ def _declare(db: DataFlow) -> None:
         email: str
         active: bool = True
         age: int = 0
+
+
+def _seed(db: DataFlow) -> Callable[[], Any]:
+    return partial(db.aio.bulk_create, "User", records(SEEDED))
 
 
 @contextmanager

@@ -164,6 +164,8 @@ def test_a_record_cannot_be_moved_to_or_made_for_another_tenant(walled: DataFlow
     for statement in ("UPDATE notes SET tenant_id = 'globex'", INSERT):
         with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security"):
             execute(plain_url, "SET dataflow.tenant = 'acme'", statement)
+    with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security"):
+        execute(plain_url, "SET dataflow.all_tenants = 'on'", INSERT)
 
 
 def test_sql_of_ones_own_is_behind_the_wall_too(walled: DataFlow):
