@@ -21,6 +21,7 @@ from bench import (
     sqlite_bulk,
     sqlite_queries,
     sqlite_single,
+    walls,
 )
 from bench.chart import write_chart
 from bench.data import QUICK, Sizes
@@ -46,6 +47,7 @@ MEASURES: dict[str, tuple[Measure, ...]] = {
     "sqlite audit": audit.MEASURES,
     "postgres repositories": repositories.MEASURES,
     "sqlite repositories": repositories.MEASURES,
+    "postgres walls": walls.MEASURES,
 }
 
 
@@ -76,6 +78,12 @@ def _postgres_repositories(runner: asyncio.Runner, sizes: Sizes) -> Iterator[Any
         yield bench
 
 
+@contextmanager
+def _postgres_walls(runner: asyncio.Runner, sizes: Sizes) -> Iterator[Any]:
+    with postgres_server() as server, walls.open_postgres(runner, server, sizes) as bench:
+        yield bench
+
+
 OPEN: dict[str, Open] = {
     "postgres": _postgres,
     "sqlite": open_sqlite,
@@ -86,6 +94,7 @@ OPEN: dict[str, Open] = {
     "sqlite audit": audit.open_sqlite,
     "postgres repositories": _postgres_repositories,
     "sqlite repositories": repositories.open_sqlite,
+    "postgres walls": _postgres_walls,
 }
 
 

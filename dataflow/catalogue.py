@@ -30,6 +30,7 @@ from dataflow.records.scope import Scope
 from dataflow.records.store import Store
 from dataflow.schema.create import check_schema, ensure_schema, reflect_tables
 from dataflow.schema.references import check_foreign_keys
+from dataflow.schema.walls import check_walls
 
 __all__ = ["Catalogue"]
 
@@ -215,6 +216,8 @@ class Catalogue:
             if not specs:
                 return
             self._check_foreign_keys(specs)
+            if self._config.row_level_security:
+                await check_walls(self._database, specs)
             if self._config.existing_schema_mode:
                 await check_schema(self._database, specs)
             elif self._config.auto_migrate:

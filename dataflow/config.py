@@ -108,6 +108,9 @@ class DataFlowConfig(BaseSettings):
     multi_tenant: bool = False
     """Give every model the option `multi_tenant`, unless it says otherwise."""
 
+    row_level_security: bool = False
+    """PostgreSQL: let the server itself keep tenants apart, by policies on their tables."""
+
     existing_schema_mode: bool = False
     """Check the models against the database and never write schema."""
 

@@ -12,18 +12,21 @@ from typing import Any, Final, Generic, NamedTuple, Self, TypeVar
 
 __all__ = [
     "ALL_TENANTS",
+    "CLOSED",
     "NOBODY",
     "Acting",
     "AllTenants",
     "Caller",
     "Deadline",
     "Setting",
+    "Wall",
     "actor",
     "correlation_id",
     "current_caller",
     "deadline",
     "session_tenant",
     "tenant",
+    "wall_of",
 ]
 
 T = TypeVar("T")
@@ -61,6 +64,18 @@ NOBODY: Final[Caller] = ("", "")
 def current_caller() -> Caller:
     """Return actor and correlation id as the database gets them: texts, empty for none."""
     return (actor.get() or "", correlation_id.get() or "")
+
+
+Wall = tuple[str, str]
+CLOSED: Final[Wall] = ("", "")
+"""Where the server's policies let no tenant's record through."""
+
+
+def wall_of(current: Any) -> Wall:
+    """Return a tenant as the server's policies get it: its text, and `on` for all of them."""
+    if current is None:
+        return CLOSED
+    return ("", "on") if current is ALL_TENANTS else (str(current), "")
 
 
 class Deadline(NamedTuple):

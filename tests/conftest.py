@@ -121,7 +121,9 @@ class PostgresDatabases:
 
     def drop_all(self) -> None:
         """Drop all databases."""
-        self._execute(self._url, *(f'DROP DATABASE "{name}" WITH (FORCE)' for name in self._made))
+        self._execute(
+            self._url, *(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)' for name in self._made)
+        )
 
 
 @pytest.fixture(scope="session")

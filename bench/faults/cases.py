@@ -32,6 +32,7 @@ from bench.faults import (
     state,
     tamper,
     tenants,
+    walls,
 )
 from bench.faults.case import Case, Verdict
 from bench.fresh import ROOT
@@ -56,6 +57,7 @@ CASES: tuple[Case, ...] = (
     *patterns.CASES,
     *migrations.CASES,
     *tenants.CASES,
+    *walls.CASES,
     *mixing.CASES,
     *bodies.CASES,
     *state.CASES,

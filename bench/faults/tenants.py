@@ -49,8 +49,8 @@ def _by_id(records: Any) -> list[Record]:
     return sorted(records, key=lambda record: record["id"])
 
 
-def open_boxes(url: str) -> DataFlow:
-    db = DataFlow(url, pool_timeout_s=120.0)
+def open_boxes(url: str, **settings: Any) -> DataFlow:
+    db = DataFlow(url, pool_timeout_s=120.0, **settings)
 
     @db.model(multi_tenant=True)
     class Owner:
@@ -290,7 +290,7 @@ class Operations:
         return found and found.mark, book.canary if key in book.boxes else None
 
 
-async def _play(world: World, db: DataFlow, verdict: Verdict) -> None:
+async def play(world: World, db: DataFlow, verdict: Verdict, full: int = OPERATIONS) -> None:
     dice, books = random.Random(7), [Books(name) for name in TENANTS]
     for book in books:
         with db.tenant(book.name):
@@ -300,7 +300,7 @@ async def _play(world: World, db: DataFlow, verdict: Verdict) -> None:
     known, done = operations.all(), Counter[str]()
     foreign_rows, wrong = 0, []
     begun = time.perf_counter()
-    for _ in range(world.size(OPERATIONS)):
+    for _ in range(world.size(full)):
         book, name = dice.choice(books), dice.choice(list(known))
         with db.tenant(book.name):
             found, expected = await known[name](book)
@@ -325,7 +325,7 @@ async def _play(world: World, db: DataFlow, verdict: Verdict) -> None:
 def random_operations(world: World) -> Verdict:
     verdict, leaks, url = Verdict(), Leaks(), world.url()
     db = open_boxes(url)
-    run(_play(world, db, verdict))
+    run(play(world, db, verdict))
     verdict.problems += leaks.after(world, db, url)
     return verdict
 

@@ -36,6 +36,7 @@ class World:
         self._folder = tempfile.TemporaryDirectory(prefix="dataflow-faults-")
         self._numbers = itertools.count(1)
         self._made: list[str] = []
+        self._roles: list[str] = []
 
     def size(self, full: int) -> int:
         return max(1, round(full * self.share))
@@ -49,6 +50,18 @@ class World:
         self.admin(f'CREATE DATABASE "{name}" TEMPLATE template0 STRATEGY file_copy')
         self._made.append(name)
         return re.sub(r"/[^/]*$", f"/{name}", self._server)
+
+    def plain_url(self) -> str:
+        """Return the URL of a new, empty database whose owner is no superuser."""
+        url = self.url()
+        name = url.rpartition("/")[2]
+        role = f"{name}_owner"
+        self._roles.append(role)
+        self.admin(
+            f"CREATE ROLE {role} LOGIN PASSWORD '{role}'",
+            f'ALTER DATABASE "{name}" OWNER TO {role}',
+        )
+        return re.sub(r"//([^@]*@)?", f"//{role}:{role}@", url, count=1)
 
     def admin(self, *statements: str) -> list[Any]:
         """Run statements in the maintenance database; return the rows of the last."""
@@ -78,6 +91,8 @@ class World:
     def __exit__(self, *error: object) -> None:
         if self._made:
             self.admin(*(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)' for name in self._made))
+        if self._roles:
+            self.admin(*(f"DROP ROLE IF EXISTS {role}" for role in self._roles))
         self._folder.cleanup()
 
 

@@ -112,6 +112,8 @@ class Database:
             return await transaction.run(call, *args)
         if self.config.echo:
             _sql_log.info("%s", args[0])
+        if self.driver.walled:
+            call, args = self.driver.run_walled, (call, *args)
         try:
             return await self._once(write, call, args)
         except ExecutionError as error:
@@ -137,6 +139,7 @@ class Database:
             return await call(connection, *args)
         except asyncio.CancelledError:
             broken = self.driver.stopped(connection)
+            give = lane.retire if self.driver.walled else give  # its BEGIN may still come
             raise
         except Exception as error:
             found = outcome_of(self.driver, error)

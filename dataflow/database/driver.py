@@ -8,7 +8,7 @@ the order of the statement's columns.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -17,11 +17,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.types import TypeEngine
 
 from dataflow.config import DataFlowConfig
-from dataflow.context import Caller
+from dataflow.context import Caller, Wall
 from dataflow.database.callers import watch_sessions
 from dataflow.database.guard import AuditPolicy, Guard
 from dataflow.database.url import Address
 from dataflow.errors import (
+    ConfigurationError,
     ConnectionLostError,
     DataFlowError,
     DeadlockError,
@@ -122,10 +123,20 @@ class Driver(ABC):
     beginning a transaction does so already."""
 
     def __init__(self, address: Address, config: DataFlowConfig) -> None:
-        """Keep the address; opens nothing."""
+        """Keep the address; opens nothing.
+
+        Raises:
+            ConfigurationError: If the database cannot keep tenants apart, and should.
+        """
         self.address = address
         self.config = config
-        self.audit = AuditPolicy()
+        self.walled = config.row_level_security
+        if self.walled and not self.has_policies:
+            raise ConfigurationError(
+                problem=f"row_level_security needs PostgreSQL; {self.name} has no policies.",
+                advise="leave the setting out here: models keep tenants apart without it, too",
+            )
+        self.audit = AuditPolicy(walled=self.walled)
 
     @property
     @abstractmethod
@@ -249,6 +260,28 @@ class Driver(ABC):
     @abstractmethod
     def key_text(self, value: Any) -> str:
         """Return a key, as the driver takes it, in the form in which triggers write it."""
+
+    # Policies of tables that tenants share, and what they must be told.
+
+    has_policies: ClassVar[bool] = False
+    """Whether the database can keep tenants apart by itself."""
+
+    bypass_query: ClassVar[str] = ""
+    """Query whose one value says whether the user is above all policies."""
+
+    async def run_walled(
+        self, connection: Any, call: Callable[..., Awaitable[Any]], *args: Any
+    ) -> Any:
+        """Await `call(connection, *args)`, one statement, behind the wall of its tenant."""
+        raise NotImplementedError
+
+    async def tell_wall(self, connection: Any, wall: Wall) -> None:
+        """Tell the policies whose records the open transaction means from now on."""
+        raise NotImplementedError
+
+    def wall_session(self, connection: sa.Connection, wall: Wall) -> None:
+        """Tell the policies whose records a SQLAlchemy session means from now on."""
+        raise NotImplementedError
 
     # Bulk: all run inside an open transaction; rows are encoded for the driver, and lazy.
 

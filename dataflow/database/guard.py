@@ -1,21 +1,33 @@
-"""What triggers must watch over: the audit of a model, and that records stay as they are."""
+"""What a table itself watches over: its audit, that records stay as they are, whose they are."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import sqlalchemy as sa
 
 from dataflow.models.auditlog import AUDIT_HEADS, AUDIT_LOG
 from dataflow.models.spec import ModelSpec
 
-__all__ = ["LOG_GUARDS", "PREFIX", "AuditPolicy", "Guard", "trigger_name"]
+__all__ = [
+    "LOG_GUARDS",
+    "POLICIES",
+    "PREFIX",
+    "AuditPolicy",
+    "Guard",
+    "is_policy",
+    "kind_of",
+    "trigger_name",
+]
 
 PREFIX = "dataflow_guard_"
 """All triggers that are ours begin so; what follows tells their definition apart."""
+
+POLICIES = ("tenant_own", "tenant_all")
+"""The policies of a table that tenants share end so."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +40,7 @@ class Guard:
         masked: Names of columns whose values are never written into the audit log.
         tenant: The column that tells the tenant, and with it the chain.
         refused: The statements that are refused: `"UPDATE"`, `"DELETE"`.
+        wall: The column whose tenant the server compares; None: it does not.
     """
 
     table: sa.Table
@@ -38,6 +51,7 @@ class Guard:
     tenant: sa.Column[Any] | None = None
     audited: bool = False
     refused: tuple[str, ...] = ()
+    wall: sa.Column[Any] | None = None
 
 
 LOG_GUARDS = (
@@ -54,11 +68,15 @@ class AuditPolicy:
     Attributes:
         everything: Whether models without the option are audited.
         used: Whether anything may be audited, so that calls must tell who makes them.
+        walled: Whether the server keeps tenants apart; their tables are then watched, too.
+        shared: The tables that tenants share.
     """
 
     everything: bool = False
     names: set[str] = field(default_factory=set)
     used: bool = False
+    walled: bool = False
+    shared: set[sa.Table] = field(default_factory=set)
 
     def enable(self, names: Sequence[str]) -> None:
         """Let models be audited: those named, or all where none is."""
@@ -69,6 +87,8 @@ class AuditPolicy:
     def admit(self, spec: ModelSpec) -> None:
         """Take note of a model that was declared."""
         self.used = self.used or self.covers(spec)
+        if spec.tenant is not None:
+            self.shared.add(spec.table)
 
     def covers(self, spec: ModelSpec) -> bool:
         """Whether changes of a model go into the audit log."""
@@ -79,7 +99,8 @@ class AuditPolicy:
     def guard_of(self, spec: ModelSpec) -> Guard | None:
         """Return what triggers must do for a model, or None for nothing."""
         audited = self.covers(spec)
-        if not audited and not spec.options.append_only:
+        wall = spec.tenant.column if self.walled and spec.tenant is not None else None
+        if not audited and not spec.options.append_only and wall is None:
             return None
         fields = spec.fields.values()
         return Guard(
@@ -91,7 +112,18 @@ class AuditPolicy:
             spec.fields["tenant_id"].column if "tenant_id" in spec.fields else None,
             audited,
             ("UPDATE", "DELETE") if spec.options.append_only else (),
+            wall,
         )
+
+
+def is_policy(name: str) -> bool:
+    """Whether a name of ours is that of a policy, and not of a trigger."""
+    return name.endswith(POLICIES)
+
+
+def kind_of(name: str) -> Literal["policy", "trigger"]:
+    """Return what a name of ours is the name of."""
+    return "policy" if is_policy(name) else "trigger"
 
 
 def trigger_name(definition: str, ending: str) -> str:

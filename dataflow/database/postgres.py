@@ -25,9 +25,9 @@ from dataflow.database.driver import (
     UpdatePlan,
     UpsertPlan,
 )
-from dataflow.database.postgres_audit import PostgresAudit
 from dataflow.database.postgres_errors import translate_error
 from dataflow.database.postgres_sync import create_portal_engine
+from dataflow.database.postgres_walls import PostgresWalls
 from dataflow.errors import (
     CannotConnectError,
     DatabaseBusyError,
@@ -50,14 +50,14 @@ _SETTLING_S = 1.0
 """Seconds in which a server must answer to a cancel request."""
 
 
-class PostgresDriver(PostgresAudit):
+class PostgresDriver(PostgresWalls):
     """The driver of the main database; bulk work goes through COPY."""
 
     name: ClassVar[str] = "postgresql"
     estimates: ClassVar[bool] = True
     explain_words: ClassVar[str] = "EXPLAIN"
     passing: ClassVar[tuple[type[DataFlowError], ...]] = (
-        *PostgresAudit.passing,
+        *PostgresWalls.passing,
         CannotConnectError,
         DatabaseBusyError,
     )
@@ -153,7 +153,7 @@ class PostgresDriver(PostgresAudit):
         # asyncpg has sent a cancel request, and waits for its end before the next statement.
         if connection.is_closed():
             return False
-        sql = "ROLLBACK" if connection.is_in_transaction() else ""
+        sql = "ROLLBACK" if self.walled or connection.is_in_transaction() else ""
         try:
             await connection.execute(sql, timeout=_SETTLING_S)
         except Exception:  # noqa: BLE001 - whatever is wrong, the connection is of no more use
@@ -164,7 +164,8 @@ class PostgresDriver(PostgresAudit):
         sql = "BEGIN"
         if isolation is not None:
             sql += " ISOLATION LEVEL " + isolation.replace("_", " ").upper()
-        await self.run_plain(connection, sql + (" READ ONLY" if read_only else ""))
+        sql += " READ ONLY" if read_only else ""
+        await self.run_plain(connection, self.walled_begin(sql) if self.walled else sql)
 
     async def ended(self, connection: Any, *, read_only: bool) -> None:
         """Nothing to do: the server's settings ended with the transaction."""
@@ -175,7 +176,12 @@ class PostgresDriver(PostgresAudit):
     async def insert_rows(
         self, connection: Any, table: sa.Table, columns: Columns, rows: Rows, room: int
     ) -> Sequence[int]:
-        if columns:
+        if columns and self.is_walled(table):
+            names = ", ".join(map(self._quoted, columns))
+            source, place, args = await self._source(connection, table, columns, rows)
+            sql = f"INSERT INTO {self._name(table)} ({names}) SELECT {names} FROM {source} AS s"
+            await self.execute(connection, f"{sql} ORDER BY {place}", args)
+        elif columns:
             await self._copy(connection, table.name, columns, rows, schema=table.schema)
         else:
             sql = f"INSERT INTO {self._name(table)} DEFAULT VALUES"
@@ -322,5 +328,7 @@ class PostgresDriver(PostgresAudit):
 
     def translate(self, error: BaseException) -> DataFlowError | None:
         if isinstance(error, _FOREIGN):
+            if self.walled:
+                self.name_columns(error)
             return translate_error(error, self.address, self.config)
         return None

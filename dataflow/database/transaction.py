@@ -10,7 +10,8 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar, cast
 
-from dataflow.context import current_caller, deadline
+from dataflow.context import current_caller, deadline, tenant, wall_of
+from dataflow.database.callers import WALL
 from dataflow.database.deadline import in_time, within
 from dataflow.database.driver import Driver, Isolation, Row
 from dataflow.database.lane import Lane
@@ -67,9 +68,10 @@ class Level(Protocol):
 class _Turns:
     """Runs driver calls one at a time, and remembers the first that failed."""
 
-    def __init__(self, lane: Lane, connection: Any) -> None:
+    def __init__(self, lane: Lane, connection: Any, info: dict[str, Any]) -> None:
         self.lane = lane
         self.connection = connection
+        self.info = info
         self.turn = asyncio.Lock()
         self.failure: BaseException | None = None
         self.closed = False
@@ -130,6 +132,8 @@ class _Turns:
                 _sql_log.info("%s", args[0] if isinstance(args[0], str) else call.__name__)
             if self.lane.driver.audit.used:
                 await self._tell_caller()
+            if self.lane.driver.walled:
+                await self._tell_wall()
             try:
                 return await self.run_now(call, *args)
             except SerializationFailureError as error:
@@ -158,6 +162,8 @@ class _Turns:
         self.caller = None
         if driver.audit.used:
             await self._tell_caller()
+        if driver.walled:
+            await self._tell_wall()
 
     async def restart(self) -> None:
         """Undo what was done at this level, which goes on."""
@@ -170,6 +176,14 @@ class _Turns:
             fresh = self.fresh
             await self.run_now(self.lane.driver.tell_caller, caller)
             self.caller, self.fresh = caller, fresh
+
+    async def _tell_wall(self) -> None:
+        """Tell the policies whose records are meant, when it is someone else than before."""
+        wall = wall_of(tenant.get())
+        if wall != self.info[WALL]:
+            fresh = self.fresh
+            await self.run_now(self.lane.driver.tell_wall, wall)
+            self.info[WALL], self.fresh = wall, fresh
 
     async def run_now(self, call: Callable[..., Awaitable[T]], /, *args: Any) -> T:
         """Await a driver call without waiting for a turn."""
@@ -207,7 +221,7 @@ class Transaction(_Turns):
 
     def __init__(self, lane: Lane, fairy: Any, *, write: bool) -> None:
         """Wrap a checked-out pool connection."""
-        super().__init__(lane, fairy.driver_connection)
+        super().__init__(lane, fairy.driver_connection, fairy.info)
         self._fairy = fairy
         self._write = write
         self._isolation: Isolation | None = None
@@ -248,6 +262,8 @@ class Transaction(_Turns):
     async def _begin(self) -> None:
         begin = self.lane.driver.begin
         await begin(self.connection, isolation=self._isolation, read_only=not self._write)
+        if self.lane.driver.walled:
+            self.info[WALL] = wall_of(tenant.get())
 
     async def restart(self) -> None:
         """Roll back and begin again, on a connection that prepares its statements anew."""
@@ -329,7 +345,7 @@ class Savepoint(_Turns):
 
     def __init__(self, parent: Transaction | Savepoint, names: itertools.count[int]) -> None:
         """Prepare; entering waits for the parent's turn and sets the savepoint."""
-        super().__init__(parent.lane, parent.connection)
+        super().__init__(parent.lane, parent.connection, parent.info)
         self._parent = parent
         self._names = names
         self._name = f"dataflow_{next(names)}"
@@ -347,6 +363,7 @@ class Savepoint(_Turns):
     async def restart(self) -> None:
         """Roll back to the savepoint, which stays."""
         await self.lane.driver.run_plain(self.connection, f"ROLLBACK TO SAVEPOINT {self._name}")
+        self.info[WALL] = None
 
     def savepoint(self) -> Savepoint:
         """Return a nested part."""
@@ -375,6 +392,7 @@ class Savepoint(_Turns):
             async with self.turn:
                 self.closed = True
                 if failed is not None and not self.spoiled:
+                    self.info[WALL] = None
                     await self._plain("ROLLBACK TO SAVEPOINT")
                 if not self.spoiled:
                     await self._plain("RELEASE SAVEPOINT")

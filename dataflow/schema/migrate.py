@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 import sqlalchemy as sa
 
 from dataflow.database.database import Database
+from dataflow.database.guard import kind_of
 from dataflow.errors import DataLossError, ParameterError, SchemaDriftError, did_you_mean
 from dataflow.models.spec import ModelSpec
 from dataflow.schema.compare import changes_of, compare
-from dataflow.schema.plan import Change, MigrationPlan
+from dataflow.schema.plan import Change, ChangeKind, MigrationPlan
 from dataflow.schema.statements import (
     altering_statements,
     rebuilding_statements,
@@ -29,6 +30,9 @@ __all__ = [
     "possible_renames",
     "renames_left",
 ]
+
+_CREATE: dict[str, ChangeKind] = {"trigger": "create trigger", "policy": "create policy"}
+_DROP: dict[str, ChangeKind] = {"trigger": "drop trigger", "policy": "drop policy"}
 
 
 async def plan_migration(
@@ -120,10 +124,12 @@ def _plan(
 def _trigger_changes(work: TriggerWork) -> list[Change]:
     """Return the changes; what watched over records so far is not given up unasked."""
     created = [
-        Change("create trigger", table, name) if name else Change("create table", table)
+        Change(_CREATE[kind_of(name)], table, name) if name else Change("create table", table)
         for table, name in work.missing
     ]
-    dropped = [Change("drop trigger", *place, loses_data=True) for place in work.unwanted]
+    dropped = [
+        Change(_DROP[kind_of(name)], table, name, loses_data=True) for table, name in work.unwanted
+    ]
     return [*created, *dropped]
 
 

@@ -13,6 +13,7 @@ ChangeKind = Literal[
     "rename table", "rename column", "create table", "drop table", "add column",
     "drop column", "alter column", "create index", "drop index", "add constraint",
     "drop constraint", "create trigger", "drop trigger",
+    "create policy", "drop policy",
 ]  # fmt: skip
 
 

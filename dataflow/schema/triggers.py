@@ -1,6 +1,6 @@
-"""The triggers of audited and append-only models: which are there, and which are missing.
+"""The triggers and policies of models: which are there, and which are missing.
 
-A trigger's name changes with its definition, so the names in the catalog tell all.
+A name changes with its definition, so the names in the catalog tell all.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from dataflow.database.driver import Driver
-from dataflow.database.guard import LOG_GUARDS, PREFIX, Guard
+from dataflow.database.guard import LOG_GUARDS, PREFIX, Guard, is_policy, kind_of
 from dataflow.models.auditlog import AUDIT_HEADS, AUDIT_LOG
 from dataflow.models.spec import ModelSpec
 
@@ -22,12 +22,13 @@ _DIGEST = len(PREFIX) + 16
 
 @dataclass(frozen=True)
 class TriggerWork:
-    """What the triggers in a database lack, compared with the models.
+    """What the triggers and policies in a database lack, compared with the models.
 
     Attributes:
-        missing: Table and name of each trigger, or table of the audit log, to create.
-        unwanted: Table and name of each trigger that no model asks for any more.
-        stale: Names of triggers whose definition is another one now.
+        missing: Table and name of each trigger or policy, or table of the audit log, to
+            create.
+        unwanted: Table and name of each trigger or policy that no model asks for any more.
+        stale: Names of triggers and policies whose definition is another one now.
         drops: Statements that remove what is stale, to run before tables change.
         creates: Statements that create what is missing, to run after it.
     """
@@ -42,7 +43,9 @@ class TriggerWork:
     def describe(self) -> str:
         """Return what is missing, as a phrase."""
         return "; ".join(
-            f"trigger {name!r} of {table!r} is missing" if name else f"table {table!r} is missing"
+            f"{kind_of(name)} {name!r} of {table!r} is missing"
+            if name
+            else f"table {table!r} is missing"
             for table, name in self.missing
         )
 
@@ -59,7 +62,8 @@ def find_trigger_work(
         connection: Where; reads catalogs only.
         driver: Writes the triggers.
         specs: The models.
-        renewed: Tables whose refusing triggers must be out of the way for a while.
+        renewed: Tables whose policies and refusing triggers must be out of the way for a
+            while.
     """
     inspector = sa.inspect(connection)
     present = _present(connection, driver, inspector.default_schema_name)
@@ -106,6 +110,7 @@ class _Work:
         self._present = present
         self._renewed = renewed
         self.audited = False
+        self._supported = False
         self._missing: list[tuple[str, str]] = []
         self._unwanted: list[tuple[str, str]] = []
         self._stale: list[str] = []
@@ -127,8 +132,9 @@ class _Work:
         kinds = {name[_DIGEST:] for name in wanted}
         there = self._present.get(table, [])
         kept = set(there) & set(wanted)
-        if guard.refused and table in self._renewed:
-            kept = {name for name in kept if "_refuse_" not in name}
+        if table in self._renewed:
+            kept = {name for name in kept if "_refuse_" not in name and not is_policy(name)}
+        self._supported |= bool(guard.audited or guard.refused)
         for name in there:
             drop = self._driver.trigger_drop(name, guard.table)
             if name in kept:
@@ -147,7 +153,7 @@ class _Work:
 
     def result(self) -> TriggerWork:
         support: Iterable[str] = ()
-        if self._creates:
+        if self._creates and self._supported:
             support = self._driver.trigger_support(self._schema, audited=self.audited)
         return TriggerWork(
             tuple(self._missing),
