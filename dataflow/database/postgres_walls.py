@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, ClassVar
 
-import asyncpg
 import sqlalchemy as sa
 
 from dataflow.context import CLOSED, Wall, tenant, wall_of
@@ -92,8 +91,10 @@ class PostgresWalls(PostgresAudit):
         await self._plain(connection, f"BEGIN; {_settings(wall)}")
         try:
             result = await call(connection, *args)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError):
-            with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        except OSError:  # also a time limit: who takes the connection back rolls back
+            raise
+        except Exception:
+            with suppress(Exception):  # a connection that is still in it is discarded
                 await self._plain(connection, "ROLLBACK")
             raise
         await self._plain(connection, "COMMIT")
