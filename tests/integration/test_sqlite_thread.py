@@ -166,7 +166,7 @@ class TestTheEnd:
         assert not threads[0].is_alive()
 
     def test_sqlalchemy_closes_the_threads_of_its_pool(self, tmp_path: Path):
-        before = threading.active_count()
+        before = set(threading.enumerate())
         db = DataFlow(f"sqlite:///{tmp_path}/app.db")
 
         @db.model
@@ -179,4 +179,5 @@ class TestTheEnd:
 
         asyncio.run(main())
 
-        assert threading.active_count() <= before
+        made = [thread for thread in threading.enumerate() if thread not in before]
+        assert [thread.name for thread in made if "dataflow" not in thread.name] == []
