@@ -29,6 +29,7 @@ from dataflow.models.declare import spec_for
 from dataflow.models.describe import describe_model
 from dataflow.models.fields import Field, Relationship
 from dataflow.models.spec import ModelSpec
+from dataflow.models.tenancy import checked_tenant
 from dataflow.nodes.aggregate import aggregate_node
 from dataflow.nodes.function import NodeDecorator
 from dataflow.nodes.node import Node
@@ -41,6 +42,8 @@ from dataflow.records.verbs import AsyncVerbs, Verbs
 from dataflow.schema.migrations import AsyncMigrations, Migrations
 
 __all__ = ["DataFlow"]
+
+_LONGEST = 255
 
 T = TypeVar("T", bound=type)
 R = TypeVar("R")
@@ -202,9 +205,7 @@ class DataFlow(Verbs):
         Raises:
             ParameterError: For None or an empty text, which name no tenant.
         """
-        if tenant_id is None or tenant_id == "":
-            raise ParameterError(problem=f"{tenant_id!r} names no tenant.")
-        return Setting(tenant, tenant_id)
+        return Setting(tenant, checked_tenant(tenant_id))
 
     def all_tenants(self) -> Setting[Any]:
         """Return a block in which reads see the records of all tenants, and writes fail."""
@@ -273,7 +274,13 @@ class DataFlow(Verbs):
         Args:
             actor: For the audit log: a user's id, the name of a service.
             correlation_id: What ties the changes together; None: the one around.
+
+        Raises:
+            ParameterError: If one is longer than 255 characters.
         """
+        for name, value in (("actor", actor), ("correlation_id", correlation_id)):
+            if len(str(value)) > _LONGEST:
+                raise ParameterError(problem=f"{name} has more than {_LONGEST} characters.")
         return Acting(actor, correlation_id)
 
     # -------------------------------------------------------------- lifecycle

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 import sqlalchemy as sa
 
 from dataflow.context import ALL_TENANTS, session_tenant, tenant
-from dataflow.errors import OptionError
+from dataflow.errors import OptionError, ParameterError, shown
 from dataflow.models.naming import index_name
 
 __all__ = [
     "TENANT",
     "add_tenant_key",
+    "as_stored",
+    "checked_tenant",
     "keep_within_tenant",
     "make_unique_within_tenant",
     "tenant_default",
@@ -67,11 +70,29 @@ def keep_within_tenant(tables: Mapping[str, sa.Table], tenants: Iterable[str]) -
                 _widen(tables[name], tables[target], constraint)
 
 
+def checked_tenant(tenant_id: Any) -> Any:
+    """Return what names a tenant: a text, a whole number or a UUID.
+
+    Raises:
+        ParameterError: For anything else, an empty text among it.
+    """
+    named = isinstance(tenant_id, str | int | UUID) and not isinstance(tenant_id, bool)
+    if not named or tenant_id == "":
+        raise ParameterError(problem=f"{shown(tenant_id)} names no tenant.")
+    return tenant_id
+
+
+def as_stored(tenant_id: Any, column: sa.Column[Any]) -> Any:
+    """Return a tenant as a column holds it: as its text, where it holds texts."""
+    return str(tenant_id) if issubclass(column.type.python_type, str) else tenant_id
+
+
 def tenant_default(context: Any) -> Any:
     """Return the tenant of the session, or else of the call, for a record without one."""
-    del context
     current = session_tenant.get() or tenant.get()
-    return None if current is ALL_TENANTS else current
+    if current is None or current is ALL_TENANTS:
+        return None
+    return as_stored(current, context.current_column)
 
 
 def without_tenant(columns: Sequence[str]) -> Sequence[str]:

@@ -88,10 +88,18 @@ class AsyncAudit:
         return await self._entries(statement.order_by(_log.at, _log.sequence))
 
     def _select(self, *conditions: Any) -> Any:
+        return sa.select(AUDIT_LOG).where(*conditions, *self._visible(_log.chain))
+
+    def _visible(self, chain: Any) -> list[Any]:
+        """Return the condition of what the caller may see, where tenants share models.
+
+        Without a tenant that is what belongs to none.
+        """
         tenant = context.tenant.get()
-        if tenant is not None and tenant is not context.ALL_TENANTS:
-            conditions = (*conditions, _log.chain == str(tenant))
-        return sa.select(AUDIT_LOG).where(*conditions)
+        shared = any(spec.tenant is not None for spec in self._specs())
+        if tenant is context.ALL_TENANTS or (tenant is None and not shared):
+            return []
+        return [chain == ("" if tenant is None else str(tenant))]
 
     async def _entries(self, statement: Any) -> list[AuditEntry]:
         await self._ready()
@@ -106,9 +114,7 @@ class AsyncAudit:
         await self._ready()
         heads = AUDIT_HEADS.c
         statement = sa.select(heads.chain, heads.partition).where(heads.sequence > 0)
-        tenant = context.tenant.get()
-        if tenant is not None and tenant is not context.ALL_TENANTS:
-            statement = statement.where(heads.chain == str(tenant))
+        statement = statement.where(*self._visible(heads.chain))
         return [(row[0], row[1]) for row in await self._rows(statement)]
 
     async def _rows(self, statement: Any) -> Sequence[Any]:
@@ -195,7 +201,8 @@ class AsyncAudit:
             `[{"chain", "partition", "sequence", "hash"}]`, plain data for JSON.
         """
         await self._ready()
-        heads = await self._rows(sa.select(AUDIT_HEADS).where(AUDIT_HEADS.c.sequence > 0))
+        visible = self._visible(AUDIT_HEADS.c.chain)
+        heads = await self._rows(sa.select(AUDIT_HEADS).where(AUDIT_HEADS.c.sequence > 0, *visible))
         return [
             {"chain": row[0], "partition": row[1], "sequence": row[2], "hash": bytes(row[3]).hex()}
             for row in heads
@@ -203,6 +210,8 @@ class AsyncAudit:
 
     async def verify(self, anchor: Iterable[Mapping[str, Any]] = ()) -> AuditReport:
         """Check every entry, and each chain up to its head; in flat memory.
+
+        Inside `db.tenant(…)` that is the tenant's chain; `db.all_tenants()` checks all.
 
         Args:
             anchor: What `anchor()` returned before: its entries must still be there.
@@ -223,7 +232,9 @@ class AsyncAudit:
         async with self._database.transaction(isolation="repeatable_read", read_only=True):
             heads = {
                 (row[0], row[1]): (row[2], row[3])
-                for row in await self._rows(sa.select(AUDIT_HEADS))
+                for row in await self._rows(
+                    sa.select(AUDIT_HEADS).where(*self._visible(AUDIT_HEADS.c.chain))
+                )
             }
             return await self._check(heads, noted)
 
@@ -285,7 +296,7 @@ class AsyncAudit:
         key = sa.tuple_(_log.chain, _log.partition, _log.sequence)
         order = (_log.chain, _log.partition, _log.sequence)
         names = [column.name for column in AUDIT_LOG.columns]
-        statement = sa.select(AUDIT_LOG).order_by(*order).limit(_BATCH)
+        statement = self._select().order_by(*order).limit(_BATCH)
         rows = await self._rows(statement)
         while rows:
             for row in rows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -9,9 +10,10 @@ from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from dataflow.context import ALL_TENANTS, actor, tenant
-from dataflow.errors import AppendOnlyError, ParameterError
+from dataflow.errors import AppendOnlyError, ParameterError, UnknownModelError
 from dataflow.models.columns import utc_now
 from dataflow.models.spec import ModelSpec
+from dataflow.models.tenancy import as_stored
 
 __all__ = ["ScopedSession", "stamp"]
 
@@ -76,7 +78,20 @@ def stamp(session: Session) -> None:
     for record in session.new:
         spec = _spec_of(record)
         if spec is not None:
+            _check_home(session, spec)
             _create(session, record, spec, who)
+
+
+def _check_home(session: Session, spec: ModelSpec) -> None:
+    """Refuse records of a model whose table belongs to another database.
+
+    Raises:
+        UnknownModelError: Naming the models that the session's database has.
+    """
+    models: Callable[[], Mapping[str, ModelSpec]] | None = session.info.get("models")
+    if models is not None and models().get(spec.table.fullname) is not spec:
+        known = tuple(found.name for found in models().values())
+        raise UnknownModelError(name=spec.name, known=known)
 
 
 def _spec_of(record: Any) -> ModelSpec | None:
@@ -108,7 +123,7 @@ def _create(session: Session, record: Any, spec: ModelSpec, who: str | None) -> 
         return
     given, mine = getattr(record, spec.tenant.name), session.info.get("tenant") or tenant.get()
     if given is None and mine is not None and mine is not ALL_TENANTS:
-        setattr(record, spec.tenant.name, mine)
+        setattr(record, spec.tenant.name, as_stored(mine, spec.tenant.column))
 
 
 event.listen(ScopedSession, "after_begin", _bind_tenant)

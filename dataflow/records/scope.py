@@ -21,7 +21,7 @@ class Scope:
 
     def __init__(self, spec: ModelSpec) -> None:
         """Find the columns that the model's options maintain."""
-        self._spec = spec
+        self.spec = spec
         self._name = spec.name
         self._append_only = spec.options.append_only
         fields = spec.fields
@@ -46,7 +46,7 @@ class Scope:
 
     def owns(self, table: Any) -> bool:
         """Whether a table is the model's own, and not one of the same name."""
-        return getattr(table, "metadata", None) is self._spec.table.metadata
+        return getattr(table, "metadata", None) is self.spec.table.metadata
 
     def created(self) -> dict[str, Any]:
         """Return the values that a new record gets where the caller gives none."""

@@ -117,8 +117,9 @@ class _WithDeleted(sa.ColumnElement[bool]):
 
 @compiles(_WithDeleted)
 def _compile_with_deleted(element: Any, compiler: Any, **options: Any) -> str:
-    del element, compiler, options
-    return "1 = 1"
+    del element
+    text: str = compiler.process(sa.true(), **options)
+    return text
 
 
 def with_deleted() -> sa.ColumnElement[bool]:

@@ -22,6 +22,8 @@ from dataflow.database.database import Database
 from dataflow.database.lane import Lane
 from dataflow.database.transaction import Level
 from dataflow.errors import DataFlowError, ParameterError, UnscopedStatementError
+from dataflow.models.spec import ModelSpec
+from dataflow.models.tenancy import checked_tenant
 from dataflow.records.flushing import ScopedSession
 from dataflow.records.joined import Joined, leave_transactions_alone
 from dataflow.records.scope import Scope
@@ -69,6 +71,10 @@ class Sessions:
         """Return what a session for a tenant, or for all, sees."""
         current = tenant.get() if chosen is None else chosen
         return Kind(one_tenant=current is not ALL_TENANTS, live=not include_deleted)
+
+    def models(self) -> dict[str, ModelSpec]:
+        """Return the models of the database by their tables' full names."""
+        return {name: scope.spec for name, scope in self._scopes().items()}
 
     def current(self) -> Level | None:
         """Return the transaction that the caller runs in, or None."""
@@ -274,10 +280,10 @@ class SessionBlock:
         self, sessions: Sessions, chosen: Any, *, include_deleted: bool, read_only: bool
     ) -> None:
         """Keep what is asked for; nothing is opened before the block begins."""
-        if chosen == "":
-            raise ParameterError(problem="'' names no tenant.")
+        if chosen is not None and chosen is not ALL_TENANTS:
+            checked_tenant(chosen)
         self._sessions = sessions
-        self._info = {"tenant": chosen}
+        self._info = {"tenant": chosen, "models": sessions.models}
         self._include_deleted = include_deleted
         self._options = _READ_ONLY if read_only else {}
         self._open: AsyncSession | None = None

@@ -58,6 +58,7 @@ class Validator:
         self.spec = spec
         self._tenant = tenant
         self._encode = encode
+        self._kept = _kept_fields(spec)
         self._fields: dict[str, TypeAdapter[Any]] = {}
         self._batches: dict[tuple[bool, bool], TypeAdapter[list[dict[str, Any]]]] = {}
         self.comparisons = Comparisons(self)
@@ -73,6 +74,8 @@ class Validator:
     def _hint(self, field: FieldSpec) -> Any:
         """Return a field's annotation; a tenant must be that of the call."""
         annotation = _stored(field) if self._encode else field.annotation
+        if field.name in self._kept:
+            annotation = Annotated[annotation, BeforeValidator(_refuse_kept)]
         if self._tenant is None or field.name != self._tenant.name:
             return annotation
         return Annotated[annotation, AfterValidator(partial(_own_tenant, self._tenant))]
@@ -304,6 +307,18 @@ def _own_tenant(rule: TenantRule, value: Any) -> Any:
     if value != rule.value():
         raise PydanticCustomError("tenant", "is not the tenant of this call")
     return value
+
+
+def _kept_fields(spec: ModelSpec) -> frozenset[str]:
+    """Return the fields that say who acted, which no one may say of others."""
+    if not spec.options.actors:
+        return frozenset()
+    return frozenset({"created_by", "updated_by", "deleted_by"} & spec.fields.keys())
+
+
+def _refuse_kept(value: Any) -> Any:
+    del value
+    raise PydanticCustomError("kept", "DataFlow notes who acts: with db.acting(…)")
 
 
 def _refuse_key(value: Any) -> Any:

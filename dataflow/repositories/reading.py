@@ -22,6 +22,7 @@ from dataflow.errors import (
 )
 from dataflow.models.declare import spec_for
 from dataflow.models.spec import ModelSpec
+from dataflow.models.tenancy import as_stored
 from dataflow.query.conditions import condition_for
 from dataflow.query.filters import Filter, Shape, parse_filter
 from dataflow.records.flushing import ScopedSession
@@ -112,7 +113,8 @@ class Reading(Generic[T]):
         owner = self.owner()
         if self.spec.tenant is None or owner is ALL_TENANTS:
             return None
-        mine: sa.ColumnElement[bool] = self.spec.tenant.column == owner
+        column = self.spec.tenant.column
+        mine: sa.ColumnElement[bool] = column == as_stored(owner, column)
         return mine
 
     def holds(self, record: T) -> bool:
