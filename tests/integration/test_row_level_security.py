@@ -72,7 +72,8 @@ def superuser_url(postgres_databases: Any) -> str:
 def plain_url(superuser_url: str, plain_role: str) -> str:
     """A new, empty database that a plain role owns."""
     name = superuser_url.rpartition("/")[2]
-    execute(superuser_url, f'ALTER DATABASE "{name}" OWNER TO {plain_role}')
+    database = f'ALTER DATABASE "{name}" OWNER TO {plain_role}'
+    execute(superuser_url, database, f"ALTER SCHEMA public OWNER TO {plain_role}")
     user = urlsplit(superuser_url).netloc.rpartition("@")[2]
     return f"postgresql://{plain_role}:{plain_role}@{user}/{name}"
 
