@@ -105,7 +105,7 @@ async def _work(world: World, db: DataFlow, verdict: Verdict) -> None:
 def behind_the_wall(world: World) -> Verdict:
     verdict, leaks, superuser = Verdict(), Leaks(), world.url()
     url = world.plain_url()
-    db = open_boxes(url, row_level_security=True)
+    db = open_boxes(url, row_level_security=True, max_overflow=0)
     run(_work(world, db, verdict))
     run(_from_outside(url, verdict))
     verdict.problems += leaks.after(world, db, url)

@@ -72,7 +72,8 @@ def superuser_url(postgres_databases: Any) -> str:
 def plain_url(superuser_url: str, plain_role: str) -> str:
     """A new, empty database that a plain role owns."""
     name = superuser_url.rpartition("/")[2]
-    execute(superuser_url, f'ALTER DATABASE "{name}" OWNER TO {plain_role}')
+    database = f'ALTER DATABASE "{name}" OWNER TO {plain_role}'
+    execute(superuser_url, database, f"ALTER SCHEMA public OWNER TO {plain_role}")
     user = urlsplit(superuser_url).netloc.rpartition("@")[2]
     return f"postgresql://{plain_role}:{plain_role}@{user}/{name}"
 
@@ -91,7 +92,7 @@ def declare_notes(db: DataFlow, **options: Any) -> type:
 @pytest.fixture
 def walled(plain_url: str) -> Iterator[DataFlow]:
     """Two tenants with three records each."""
-    with DataFlow(plain_url, row_level_security=True) as db:
+    with DataFlow(plain_url, row_level_security=True, max_overflow=0) as db:
         declare_notes(db)
         for tenant in ("acme", "globex"):
             with db.tenant(tenant):
@@ -629,3 +630,28 @@ def test_an_altered_table_is_met_again_by_the_same_call(walled: DataFlow, plain_
         execute(plain_url, "ALTER TABLE notes ALTER COLUMN n TYPE bigint")
         assert walled.list("Note")["count"] == 3
         assert re.match("acme", walled.list("Note")["records"][0]["text"])
+
+
+def test_a_session_is_told_anew_after_a_part_that_failed(plain_url: str):
+    """Neither tenant nor actor is told in a transaction that only a rollback can mend."""
+    with DataFlow(plain_url, row_level_security=True) as db:
+
+        @db.model(multi_tenant=True, audit=True)
+        class Note:
+            text: str = Field(unique=True)
+
+        async def play() -> None:
+            with db.acting("ada"):
+                async with db.aio.session("acme") as session:
+                    session.add(Note(text="a"))
+                    await session.flush()
+                    with pytest.raises(sa.exc.IntegrityError):
+                        async with session.begin_nested():
+                            session.add(Note(text="a"))
+                    session.add(Note(text="b"))
+                    await session.commit()
+
+        asyncio.run(play())
+        with db.tenant("acme"):
+            assert db.count("Note") == 2
+            assert len(db.audit.get_by_user("ada")) == 2
