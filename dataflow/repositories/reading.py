@@ -202,10 +202,8 @@ class Reading(Generic[T]):
     def count(self, filters: Filters = None, *, include_deleted: bool = False) -> int:
         """Return how many records match."""
         where = self.where(filters)
-        inner = self.select(where, include_deleted=include_deleted)
-        keys = [self.spec.fields[name].column for name in self.spec.key]
-        counted = inner.with_only_columns(*keys).order_by(None).subquery()
-        statement = sa.select(sa.func.count()).select_from(counted)
+        statement = self.select(where, include_deleted=include_deleted)
+        statement = statement.with_only_columns(sa.func.count()).select_from(self.model)
         return int(self.session.scalar(statement, where.parameters) or 0)
 
     def count_by(self, field: str, filters: Filters = None) -> dict[Any, int]:
