@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import weakref
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -14,6 +15,7 @@ __all__ = ["Registry", "live_registries", "default_registry", "find_node_type"]
 
 # The builder looks a name up in all live registries when it was given none.
 _live: weakref.WeakSet[Registry] = weakref.WeakSet()
+_numbers = itertools.count()
 
 
 class Registry:
@@ -29,6 +31,7 @@ class Registry:
         self.name = name
         self.database = database
         self._types: dict[str, tuple[type[Node], str]] = {}
+        self.number = next(_numbers)
         _live.add(self)
 
     def add(self, node_type: type[Node], location: str, *, replace: bool = False) -> None:
@@ -131,5 +134,5 @@ def _matches(name: str) -> list[type[Node]]:
 
 
 def live_registries() -> list[Registry]:
-    """Return the registries that builders look in, in no order."""
-    return list(_live)
+    """Return the registries that builders look in, the oldest first."""
+    return sorted(_live, key=lambda registry: registry.number)
