@@ -202,6 +202,10 @@ def _auditing(guard: Guard, schema: str) -> dict[str, tuple[str, ...]]:
     return found
 
 
+OLD, NEW, SHOWN = "dataflow_old", "dataflow_new", "dataflow_shown"
+"""Names of rows; a column of the same name would be taken for the row."""
+
+
 class _Body:
     """Writes the function that audits one table."""
 
@@ -212,10 +216,10 @@ class _Body:
 
     def text(self) -> str:
         branches = {
-            "INSERT": self._branch("new_rows", "NULL", "n", "new_rows AS n"),
+            "INSERT": self._branch("new_rows", "NULL", NEW, f"new_rows AS {NEW}"),
             "UPDATE": self._update(),
-            "DELETE": self._branch("old_rows", "o", "NULL", "old_rows AS o"),
-            "TRUNCATE": self._branch(self._table, "o", "NULL", f"{self._table} AS o"),
+            "DELETE": self._branch("old_rows", OLD, "NULL", f"old_rows AS {OLD}"),
+            "TRUNCATE": self._branch(self._table, OLD, "NULL", f"{self._table} AS {OLD}"),
         }
         words = "".join(
             f"  {'ELSIF' if number else 'IF'} TG_OP = '{event}' THEN\n{branch}"
@@ -235,23 +239,23 @@ class _Body:
         return f"{_quote(schema) if schema else self._schema}.{name}"
 
     def _update(self) -> str:
-        match = " AND ".join(f"o.{_quote(c.name)} = n.{_quote(c.name)}" for c in self._guard.key)
-        return self._branch(
-            "new_rows", "o", "n", f"old_rows AS o FULL JOIN new_rows AS n ON {match}"
-        )
+        names = [_quote(column.name) for column in self._guard.key]
+        match = " AND ".join(f"{OLD}.{name} = {NEW}.{name}" for name in names)
+        source = f"old_rows AS {OLD} FULL JOIN new_rows AS {NEW} ON {match}"
+        return self._branch("new_rows", OLD, NEW, source)
 
     def _branch(self, rows: str, before: str, after: str, source: str) -> str:
         """Return the loop over chains that writes the entries of one kind of event."""
         s = self._schema
         row = after if before == "NULL" else before
-        either = f"coalesce({self._key('n')}, {self._key('o')})"
+        either = f"coalesce({self._key(NEW)}, {self._key(OLD)})"
         key = either if "JOIN" in source else self._key(row)
-        action = {"n": "'create'", "o": "'delete'"}[row]
+        action = {NEW: "'create'", OLD: "'delete'"}[row]
         if "JOIN" in source:
             first = _quote(self._guard.key[0].name)
             action = (
-                f"CASE WHEN o.{first} IS NULL THEN 'create' "
-                f"WHEN n.{first} IS NULL THEN 'delete' ELSE 'update' END"
+                f"CASE WHEN {OLD}.{first} IS NULL THEN 'create' "
+                f"WHEN {NEW}.{first} IS NULL THEN 'delete' ELSE 'update' END"
             )
         chains, chosen = self._chains(rows, before, after, source)
         tenant = "nullif(head.chain, '')" if self._guard.tenant is not None else "NULL"
@@ -328,7 +332,7 @@ class _Body:
                 f"AS {_quote(c.name)}"
                 for c in self._guard.columns
             )
-            value = f"(SELECT x FROM (SELECT {columns}) AS x)"
+            value = f"(SELECT {SHOWN} FROM (SELECT {columns}) AS {SHOWN})"
         json = f"row_to_json({value})::text"
         if "JOIN" not in source:
             return json

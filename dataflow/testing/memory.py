@@ -87,12 +87,13 @@ def _with_linked(models: Iterable[type]) -> list[type]:
 
 def _known_models() -> Iterable[type]:
     """Return every model of the process; of those with the same table or name, the last."""
-    found: dict[str, type] = {}
+    found: dict[str, type] = {
+        str(mapper.local_table): mapper.class_ for mapper in BaseModel.registry.mappers
+    }
     for registry in live_registries():
         for node_type in registry:
             spec = getattr(node_type, "spec", None)
             if spec is not None:
+                found.pop(spec.table.fullname, None)  # the last stands last
                 found[spec.table.fullname] = spec.model
-    for mapper in BaseModel.registry.mappers:
-        found[str(mapper.local_table)] = mapper.class_
     return {model.__name__: model for model in found.values()}.values()

@@ -105,3 +105,23 @@ def test_a_log_model_of_an_application_is_tamper_evident(db: DataFlow):
 def test_records_of_something_unknown_cannot_be_compared(house: DataFlow):
     with pytest.raises(ParameterError, match="there is no model 'Paymnt' here"):
         house.audit.verify_records("Paymnt")
+
+
+def test_columns_may_have_any_names(db: DataFlow):
+    @db.model(audit=True)
+    class Odd:
+        n: int
+        o: int = 1
+        x: int = 2
+        head: str = Field(default="", secret=True)
+        who: str = ""
+        before: str = ""
+
+    odd = db.create("Odd", n=1)
+    db.update("Odd", {"id": odd["id"]}, {"n": 2, "before": "b"})
+    db.delete("Odd", odd["id"])
+
+    entries = db.audit.get_by_entity("Odd", odd["id"])
+    assert [entry.action for entry in entries] == ["delete", "update", "create"]
+    assert entries[1].changed["n"] == (1, 2)
+    assert db.audit.verify().ok
