@@ -1,6 +1,6 @@
 PYTHON ?= .venv/bin/python
 
-.PHONY: check fix test bench faults docs docs-operators
+.PHONY: check fix test test-long bench faults docs docs-operators
 
 check:
 	$(PYTHON) -m ruff format --check dataflow tests bench examples
@@ -15,6 +15,9 @@ fix:
 
 test:
 	$(PYTHON) -m pytest
+
+test-long:
+	$(PYTHON) -m pytest -m "faults or long"
 
 bench:
 	$(PYTHON) -m bench

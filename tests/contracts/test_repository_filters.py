@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from dataflow import DataFlow
 from dataflow.repositories import QueryOptions, Repository
 
+pytestmark = pytest.mark.long
+
 WORDS = ("", "a", "A", "ab", "50%", "a_b", "é")
 ROWS = [
     {"word": word, "number": number, "ok": ok, "data": data}

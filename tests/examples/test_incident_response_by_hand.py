@@ -19,6 +19,8 @@ from incident_response import enums, models, repositories, session
 
 from dataflow import errors
 
+pytestmark = pytest.mark.long
+
 EXAMPLE = Path(models.__file__).parents[1]
 NOON = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
 OURS = SimpleNamespace(

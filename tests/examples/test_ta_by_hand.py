@@ -12,6 +12,10 @@ import sys
 import tokenize
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.long
+
 TESTS = Path(__file__).parents[1]
 EXAMPLE = TESTS.parent / "examples" / "ta_generator"
 BY_HAND = TESTS / "examples" / "ta_by_hand.py"

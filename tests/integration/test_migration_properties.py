@@ -22,6 +22,8 @@ from dataflow import DataFlow, Field
 from dataflow.portal import portal
 from dataflow.schema.work import run_schema_work
 
+pytestmark = pytest.mark.long
+
 _numbers = itertools.count(1)
 DEFAULTS: dict[type, Any] = {
     int: 7,
