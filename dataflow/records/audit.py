@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from dataflow import context
 from dataflow.database.database import Database
-from dataflow.errors import ParameterError
+from dataflow.errors import ParameterError, TenantRequiredError
 from dataflow.models.auditlog import AUDIT_HEADS, AUDIT_LOG, entry_texts
 from dataflow.models.hashchain import ChainCheck, Link, genesis
 from dataflow.models.spec import ModelSpec
@@ -93,13 +93,15 @@ class AsyncAudit:
     def _visible(self, chain: Any) -> list[Any]:
         """Return the condition of what the caller may see, where tenants share models.
 
-        Without a tenant that is what belongs to none.
+        Raises:
+            TenantRequiredError: If neither a tenant was set, nor all of them.
         """
         tenant = context.tenant.get()
-        shared = any(spec.tenant is not None for spec in self._specs())
-        if tenant is context.ALL_TENANTS or (tenant is None and not shared):
+        if tenant is None and any(spec.tenant is not None for spec in self._specs()):
+            raise TenantRequiredError(model=AUDIT_LOG.name)
+        if tenant is None or tenant is context.ALL_TENANTS:
             return []
-        return [chain == ("" if tenant is None else str(tenant))]
+        return [chain == str(tenant)]
 
     async def _entries(self, statement: Any) -> list[AuditEntry]:
         await self._ready()
@@ -259,8 +261,17 @@ class AsyncAudit:
         def key_text(record: dict[str, Any]) -> str:
             return self._key_text(spec, tuple(record[name] for name in spec.key))
 
+        visible = self._visible(_log.chain)
+        mine = [] if spec.tenant is None else self._visible(spec.tenant.column)
+
+        async def records(statement: Any, spec: ModelSpec) -> list[dict[str, Any]]:
+            return await self._records(statement.where(*mine), spec)
+
+        async def entries(statement: Any) -> list[AuditEntry]:
+            return await self._entries(statement.where(*visible))
+
         async with self._database.transaction(isolation="repeatable_read", read_only=True):
-            return await check_records(spec, self._records, self._entries, key_text)
+            return await check_records(spec, records, entries, key_text)
 
     async def _records(self, statement: Any, spec: ModelSpec) -> list[dict[str, Any]]:
         prepared = prepare(statement, self._database.driver.dialect, columns_of(spec, spec.fields))

@@ -80,7 +80,12 @@ class AsyncMockRepository(AsyncRepository[T]):
 
     async def __aenter__(self) -> Self:
         """Make the database."""
-        super().__init__(await self._memory.__aenter__(), self._model, self._tenant_id)
+        session = await self._memory.__aenter__()
+        try:
+            super().__init__(session, self._model, self._tenant_id)
+        except BaseException:
+            await self._memory.__aexit__(None, None, None)
+            raise
         return self
 
     async def __aexit__(self, *error: object) -> None:

@@ -8,7 +8,12 @@ from typing import Any
 import pytest
 
 from dataflow import DataFlow
-from dataflow.errors import ParameterError, RecordValidationError, UnknownModelError
+from dataflow.errors import (
+    ParameterError,
+    RecordValidationError,
+    TenantRequiredError,
+    UnknownModelError,
+)
 from dataflow.repositories import Repository
 
 
@@ -31,8 +36,9 @@ def test_the_audit_log_shows_a_tenant_its_own_entries_and_no_one_those_of_all(ho
         assert [entry.actor for entry in log.get_recent_activity()] == ["acme-admin"]
         assert {head["chain"] for head in log.anchor()} == {"acme"}
         assert log.verify().entries == 1
-    assert log.get_recent_activity() == []
-    assert log.verify().entries == 0
+    for call in (log.get_recent_activity, log.anchor, log.verify):
+        with pytest.raises(TenantRequiredError, match="dataflow_audit_log"):
+            call()
     with house.all_tenants():
         assert len(log.get_recent_activity()) == 2
         assert log.verify().entries == 2
