@@ -162,7 +162,9 @@ class SqliteDriver(SqliteAudit):
                 "timeout": config.busy_timeout_s,
                 "isolation_level": None,
                 "factory": SqliteConnection,
-                "async_creator_fn": partial(open_connection, Patience()),
+                "async_creator_fn": partial(
+                    open_connection, Patience(reads_here=not self.in_memory)
+                ),
                 "cached_statements": 256,
             },
             # Every transaction ends explicitly, here and in SQLAlchemy's own sessions.

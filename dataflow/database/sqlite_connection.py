@@ -17,7 +17,6 @@ __all__ = ["Connection", "Patience", "open_connection"]
 
 Call = Callable[[], Any]
 Future = asyncio.Future[Any]
-Jobs = SimpleQueue[tuple[Future | None, Call]]
 
 _PATIENCE_S = 0.0002
 """Seconds for which a statement may hold up its event loop, waiting to end.
@@ -27,23 +26,36 @@ selector after 70 to 90 µs: as long as a short statement takes. Most statements
 key, and pages of a hundred records, end within this time. For all others the loop
 goes on with its other work. The system's timer may add to it: up to 1 ms on Windows.
 """
+_SHORT_S = 0.0005
+"""Seconds after which a read in the loop's own thread gives up, to begin anew in another."""
+_LOOK_AFTER = 1_000
+"""Steps of SQLite's virtual machine between two looks at the clock: about 50 µs."""
+_LONG_READS = 1_000
+"""Reads that are known to be long; with more, all are forgotten."""
 _STOP: Any = object()
 
 
 class Patience:
     """What the connections of one event loop share: whether it may be held up.
 
-    However many tasks there are, statements hold a loop up for less than twice
-    `_PATIENCE_S` between two of its turns, and only those that run alone do: while
+    However many tasks there are, statements hold a loop up for less than `_PATIENCE_S`
+    and one read between two of its turns, and only those that run alone do: while
     another one is running, there is other work that the loop should get at.
     """
 
-    __slots__ = ("_spent_s", "running")
+    __slots__ = ("_long", "_reads_here", "_spent_s", "running")
 
-    def __init__(self) -> None:
-        """Begin with nothing spent."""
+    def __init__(self, *, reads_here: bool = False) -> None:
+        """Begin with nothing spent.
+
+        Args:
+            reads_here: Whether short reads may run in the loop's own thread. Nothing
+                must make them wait: readers of a file in WAL mode wait for nobody.
+        """
         self.running = 0
         self._spent_s = 0.0
+        self._reads_here = reads_here
+        self._long: set[str] = set()
 
     @property
     def spent(self) -> bool:
@@ -56,10 +68,47 @@ class Patience:
             return False
         begun = time.perf_counter()
         ended = job.done.acquire(timeout=_PATIENCE_S)
+        self._spend(begun, loop)
+        return ended
+
+    def may_run_here(self, sql: str) -> bool:
+        """Whether a statement is a read that seems to be short, and in order now."""
+        return not self.running and sql not in self._long and self.is_read(sql)
+
+    def is_read(self, sql: str) -> bool:
+        """Whether a statement is one that may run in the loop's own thread."""
+        return self._reads_here and sql.startswith("SELECT")
+
+    def run_here(self, connection: sqlite3.Connection, sql: str, args: Any) -> list[Any] | None:
+        """Run a read in the loop's own thread; return None if it is too long for that.
+
+        A read that is interrupted has changed nothing, in a transaction either.
+        """
+        begun = time.perf_counter()
+        until = begun + _SHORT_S
+        connection.set_progress_handler(lambda: time.perf_counter() > until, _LOOK_AFTER)
+        try:
+            return connection.execute(sql, args).fetchall()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
+                raise
+        finally:
+            connection.set_progress_handler(None, 0)
+            self._spend(begun, asyncio.get_running_loop())
+        if len(self._long) == _LONG_READS:
+            self._long.clear()
+        self._long.add(sql)
+        return None
+
+    def took(self, sql: str, seconds: float) -> None:
+        """Note that a read in a connection's thread took so long."""
+        if seconds < _SHORT_S:
+            self._long.discard(sql)
+
+    def _spend(self, begun: float, loop: asyncio.AbstractEventLoop) -> None:
         if not self._spent_s:
             loop.call_soon(self._turned)
         self._spent_s += time.perf_counter() - begun
-        return ended
 
     def _turned(self) -> None:
         self._spent_s = 0.0
@@ -73,23 +122,19 @@ class _Job:
     end of the call wakes the loop, otherwise it releases `done`.
     """
 
-    __slots__ = ("_call", "_claim", "_error", "_future", "_result", "done")
+    __slots__ = ("_claim", "_error", "_future", "_result", "done")
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self) -> None:
         self.done = threading.Lock()
         self.done.acquire()
         self._claim = threading.Lock()
-        self._call = call
         self._future: Future | None = None
         self._result: Any = None
         self._error: BaseException | None = None
 
-    def run(self) -> None:
-        """Make the call; the connection's thread runs this."""
-        try:
-            self._result = self._call()
-        except BaseException as error:  # noqa: BLE001 - raised again where it is awaited
-            self._error = error
+    def end(self, result: Any, error: BaseException | None) -> None:
+        """Say what came of the call; the connection's thread does so."""
+        self._result, self._error = result, error
         if self._claim.acquire(blocking=False):
             self.done.release()
         elif self._future is not None:
@@ -115,20 +160,42 @@ class _Job:
             del error  # its traceback holds this frame
 
 
-def _work(jobs: Jobs) -> None:
+class _Calls(SimpleQueue[Any]):
+    """What is to be done in a connection's thread: who waits, a job or a future, and the call.
+
+    Each number has one thread that writes it: `made` the loop's, `ended` the connection's.
+    """
+
+    made = 0
+    ended = 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether all calls have ended, so that another thread may use the connection."""
+        return self.made == self.ended
+
+    def put_nowait(self, item: Any) -> None:
+        self.made += 1
+        super().put_nowait(item)
+
+
+def _work(calls: _Calls) -> None:
     """Make the calls of one connection, in order, until it is stopped."""
     result = None
     while result is not _STOP:
         result = None  # keeps the last call's rows no longer than necessary
-        future, call = jobs.get()
+        waiting, call = calls.get()
         error: BaseException | None = None
         try:
             result = call()
         except BaseException as caught:  # noqa: BLE001 - raised again where it is awaited
             error = caught
-        if future is not None:
-            _tell(future, result, error)
-        del future, call, error
+        calls.ended += 1
+        if isinstance(waiting, _Job):
+            waiting.end(result, error)
+        elif waiting is not None:
+            _tell(waiting, result, error)
+        del waiting, call, error
 
 
 def _tell(future: Future, result: Any, error: BaseException | None) -> None:
@@ -157,8 +224,8 @@ class Connection(aiosqlite.Connection):
         """Prepare the thread; awaiting the connection starts it."""
         super().__init__(connector, iter_chunk_size=64)
         self._patience = patience
-        self._tx: Jobs = SimpleQueue()
-        self._thread = threading.Thread(target=_work, args=(self._tx,), daemon=True)
+        self._tx = self._calls = _Calls()
+        self._thread = threading.Thread(target=_work, args=(self._calls,), daemon=True)
 
     @property
     def open(self) -> bool:
@@ -171,8 +238,23 @@ class Connection(aiosqlite.Connection):
         return self._conn.caller  # type: ignore[attr-defined]  # our own class of connection
 
     async def fetch(self, sql: str, args: Any, limit_s: float | None) -> list[Any]:
-        """Run one statement and return its rows; interrupt it after the time limit."""
+        """Run one statement and return its rows; interrupt it after the time limit.
+
+        A short read runs in the loop's own thread, which saves the way to the
+        connection's thread and back: as long as the read itself.
+        """
+        patience = self._patience
+        if patience.may_run_here(sql):
+            if patience.spent:
+                await asyncio.sleep(0)
+            if self.open and self._calls.idle:
+                found = patience.run_here(self._conn, sql, args)
+                if found is not None:
+                    return found
+        begun = time.perf_counter()
         rows: list[Any] = await self._run(partial(_fetch, self._conn, sql, args), limit_s)
+        if patience.is_read(sql):
+            patience.took(sql, time.perf_counter() - begun)
         return rows
 
     async def count(self, sql: str, args: Any, limit_s: float | None) -> int:
@@ -221,10 +303,10 @@ class Connection(aiosqlite.Connection):
             await asyncio.sleep(0)
         if not self.open:
             raise ValueError("Connection closed")  # as aiosqlite says it
-        loop, job = asyncio.get_running_loop(), _Job(call)
+        loop, job = asyncio.get_running_loop(), _Job()
         patience.running += 1
         try:
-            self._tx.put_nowait((None, job.run))
+            self._calls.put_nowait((job, call))
             if not patience.wait(job, loop):
                 await self._wait(job, loop, limit_s)
         finally:

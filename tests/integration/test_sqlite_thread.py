@@ -17,12 +17,13 @@ from dataflow.database.sqlite_connection import Connection, Patience, open_conne
 Work = Callable[[Connection], Awaitable[Any]]
 
 
-def on_connection(work: Work, **functions: Callable[[], Any]) -> Any:
+def on_connection(work: Work, *, reads_here: bool = False, **functions: Callable[[], Any]) -> Any:
     """Await `work(connection)` on a connection with functions, and close it."""
 
     async def main() -> Any:
+        patience = Patience(reads_here=reads_here)
         connection = open_connection(
-            Patience(), ":memory:", isolation_level=None, check_same_thread=False
+            patience, ":memory:", isolation_level=None, check_same_thread=False
         )
         await connection
         for name, function in functions.items():
@@ -41,7 +42,7 @@ class TestShortStatements:
 
     def test_an_error_is_raised_where_it_is_awaited(self):
         with pytest.raises(sqlite3.OperationalError, match="no such table: nowhere"):
-            on_connection(lambda c: c.fetch("SELECT * FROM nowhere", (), None))
+            on_connection(lambda c: c.count("DELETE FROM nowhere", (), None))
 
     def test_an_error_leaves_nothing_for_the_garbage_collector(self):
         async def work(connection: Connection) -> int:
@@ -136,6 +137,91 @@ class TestLongStatements:
         assert on_connection(work, wait_here=partial(go_on.wait, 30)) == [("next",)]
 
 
+class TestReadsInTheLoopsThread:
+    LONG = (
+        "SELECT count(*), in_loop() FROM (WITH RECURSIVE n(i) AS "
+        "(SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) SELECT i FROM n)"
+    )
+
+    @staticmethod
+    def run(work: Work, *, reads_here: bool = True) -> Any:
+        """Await the work on a connection whose function tells whether the loop's thread runs it."""
+        loops = threading.get_ident()
+        return on_connection(
+            work, reads_here=reads_here, in_loop=lambda: threading.get_ident() == loops
+        )
+
+    def test_a_short_read_runs_there(self):
+        assert self.run(lambda c: c.fetch("SELECT in_loop()", (), None)) == [(1,)]
+
+    def test_a_long_one_is_begun_anew_in_the_connections_thread(self):
+        assert self.run(lambda c: c.fetch(self.LONG, (500_000,), None)) == [(500_000, 0)]
+
+    def test_one_that_was_long_and_is_short_again_comes_back(self):
+        async def work(connection: Connection) -> list[Any]:
+            await connection.fetch(self.LONG, (500_000,), None)
+            rows = [(0, 0)]
+            while not rows[0][1]:
+                rows = await connection.fetch(self.LONG, (5,), None)
+            return rows
+
+        assert self.run(work) == [(5, 1)]
+
+    def test_a_long_one_undoes_nothing_of_its_transaction(self):
+        async def work(connection: Connection) -> list[Any]:
+            await connection.fetch("CREATE TABLE t (n)", (), None)
+            await connection.fetch("BEGIN IMMEDIATE", (), None)
+            await connection.fetch("INSERT INTO t VALUES (1)", (), None)
+            await connection.fetch(self.LONG, (500_000,), None)
+            await connection.fetch("COMMIT", (), None)
+            return await connection.fetch("SELECT n FROM t", (), None)
+
+        assert self.run(work) == [(1,)]
+
+    def test_an_error_of_one_is_raised(self):
+        with pytest.raises(sqlite3.OperationalError, match="no such column"):
+            self.run(lambda c: c.fetch("SELECT absent", (), None))
+
+    def test_what_may_write_does_not(self):
+        async def work(connection: Connection) -> list[Any]:
+            await connection.fetch("CREATE TABLE t (here)", (), None)
+            return await connection.fetch("INSERT INTO t VALUES (in_loop()) RETURNING *", (), None)
+
+        assert self.run(work) == [(0,)]
+
+    def test_a_read_where_readers_may_have_to_wait_does_not(self):
+        assert self.run(lambda c: c.fetch("SELECT in_loop()", (), None), reads_here=False) == [(0,)]
+
+    def test_one_while_the_connection_is_busy_does_not(self):
+        go_on = threading.Event()
+
+        async def work(connection: Connection) -> list[Any]:
+            await connection.create_function("wait_here", 0, partial(go_on.wait, 30))
+            busy = asyncio.create_task(connection.execute("SELECT wait_here()"))
+            await asyncio.sleep(0)
+            asyncio.get_running_loop().call_soon(go_on.set)
+            rows = await connection.fetch("SELECT in_loop()", (), None)
+            await busy
+            return rows
+
+        assert self.run(work) == [(0,)]
+
+    def test_a_database_in_memory_has_none_and_a_file_has(self, tmp_path: Path):
+        async def found(url: str) -> bool:
+            db, loops = DataFlow(url), threading.get_ident()
+            lane = await db.database.lane()
+            fairy = await lane.take(write=False)
+            connection = fairy.driver_connection
+            await connection.create_function("in_loop", 0, lambda: threading.get_ident() == loops)
+            ((here,),) = await connection.fetch("SELECT in_loop()", (), None)
+            lane.give(fairy, write=False)
+            await db.aclose()
+            return bool(here)
+
+        assert asyncio.run(found(f"sqlite:///{tmp_path}/app.db"))
+        assert not asyncio.run(found("sqlite:///:memory:"))
+
+
 class TestTheEnd:
     def test_a_closed_connection_says_so(self):
         async def work(connection: Connection) -> None:
@@ -179,5 +265,11 @@ class TestTheEnd:
 
         asyncio.run(main())
 
-        made = [thread for thread in threading.enumerate() if thread not in before]
-        assert [thread.name for thread in made if "dataflow" not in thread.name] == []
+        made = [
+            thread
+            for thread in threading.enumerate()
+            if thread not in before and "dataflow" not in thread.name
+        ]
+        for thread in made:
+            thread.join(30)  # it has closed its connection, and is about to end
+        assert not any(thread.is_alive() for thread in made)
