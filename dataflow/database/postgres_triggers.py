@@ -7,11 +7,13 @@ other: a transaction writes to the first partition whose advisory lock is free.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import asyncpg
 
 from dataflow.database.guard import Guard, trigger_name
+from dataflow.database.postgres_batches import PART_FUNCTION, PARTS, Batch, Side
 from dataflow.models.auditlog import AUDIT_HEADS, AUDIT_LOG, HASHED
 
 __all__ = ["RECORDED", "REFUSED", "support_statements", "table_triggers"]
@@ -38,6 +40,7 @@ RECORDED = (
 _MOMENT = "to_char(moment AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US\"+00:00\"')"
 
 _FUNCTIONS = {
+    **PART_FUNCTION,
     "part(value text) RETURNS text LANGUAGE sql IMMUTABLE": """
   SELECT coalesce(octet_length(value) || ':' || value, '-')""",
     # The state is the hash before and the hash itself, so that one pass yields both.
@@ -110,7 +113,8 @@ END""",
 def support_statements(schema: str) -> dict[str, str]:
     """Return `{signature: statement}` of the functions that all triggers share."""
     s = _quote(schema)
-    given = {"partition": "head.part::text", "at": _MOMENT, "before": "NULL", "after": "NULL"}
+    given = dict.fromkeys(HASHED, "NULL")
+    given |= {"partition": "head.part::text", "at": _MOMENT}
     values = [f"dataflow_audit_record.{name}" for name in RECORDED]
     given |= dict(zip(RECORDED, values, strict=True))
     words = {
@@ -189,7 +193,7 @@ def _auditing(guard: Guard, schema: str) -> dict[str, tuple[str, ...]]:
     function = f"{_quote(schema)}.{base}"
     create = (
         f"CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql "
-        f"AS $dataflow${body}$dataflow$"
+        f"SET timezone = 'UTC' SET datestyle = 'ISO' AS $dataflow${body}$dataflow$"
     )
     found: dict[str, tuple[str, ...]] = {}
     for event, place in _EVENTS.items():
@@ -213,13 +217,14 @@ class _Body:
         self._guard = guard
         self._bare_schema = schema
         self._schema = _quote(schema)
+        self._batch = Batch(guard)
 
     def text(self) -> str:
         branches = {
-            "INSERT": self._branch("new_rows", "NULL", NEW, f"new_rows AS {NEW}"),
-            "UPDATE": self._update(),
-            "DELETE": self._branch("old_rows", OLD, "NULL", f"old_rows AS {OLD}"),
-            "TRUNCATE": self._branch(self._table, OLD, "NULL", f"{self._table} AS {OLD}"),
+            "INSERT": self._branch(None, "new_rows"),
+            "UPDATE": self._branch("old_rows", "new_rows"),
+            "DELETE": self._branch("old_rows", None),
+            "TRUNCATE": self._branch(self._table, None),
         }
         words = "".join(
             f"  {'ELSIF' if number else 'IF'} TG_OP = '{event}' THEN\n{branch}"
@@ -227,6 +232,7 @@ class _Body:
         )
         return (
             "\nDECLARE\n  head record;\n  frame text;\n  moment timestamptz := clock_timestamp();\n"
+            f"  {PARTS} integer;\n"
             "  who text := nullif(current_setting('dataflow.actor', true), '');\n"
             "  what text := nullif(current_setting('dataflow.correlation_id', true), '');\n"
             f"BEGIN  -- {_shared_digest(self._bare_schema)}\n{words}  END IF;\n  RETURN NULL;\nEND"
@@ -238,67 +244,117 @@ class _Body:
         name = _quote(str(table.name))
         return f"{_quote(schema) if schema else self._schema}.{name}"
 
-    def _update(self) -> str:
-        names = [_quote(column.name) for column in self._guard.key]
-        match = " AND ".join(f"{OLD}.{name} = {NEW}.{name}" for name in names)
-        source = f"old_rows AS {OLD} FULL JOIN new_rows AS {NEW} ON {match}"
-        return self._branch("new_rows", OLD, NEW, source)
+    def _branch(self, old: str | None, new: str | None) -> str:
+        """Return the loop over chains that writes the entries of one kind of event.
 
-    def _branch(self, rows: str, before: str, after: str, source: str) -> str:
-        """Return the loop over chains that writes the entries of one kind of event."""
-        s = self._schema
-        row = after if before == "NULL" else before
-        either = f"coalesce({self._key(NEW)}, {self._key(OLD)})"
-        key = either if "JOIN" in source else self._key(row)
-        action = {NEW: "'create'", OLD: "'delete'"}[row]
-        if "JOIN" in source:
-            first = _quote(self._guard.key[0].name)
-            action = (
-                f"CASE WHEN {OLD}.{first} IS NULL THEN 'create' "
-                f"WHEN {NEW}.{first} IS NULL THEN 'delete' ELSE 'update' END"
-            )
-        chains, chosen = self._chains(rows, before, after, source)
+        Args:
+            old: Where the rows before the change are.
+            new: Where those after it are.
+        """
+        sides = {row: rows for row, rows in {OLD: old, NEW: new}.items() if rows is not None}
+        found = [Side(row, rows, self._key(row), self._own(row)) for row, rows in sides.items()]
+        before, after = (next((s for s in found if s.row == row), None) for row in (OLD, NEW))
         tenant = "nullif(head.chain, '')" if self._guard.tenant is not None else "NULL"
-        return f"""    FOR head IN {chains} LOOP
+        row, rows = found[-1].row, f"{found[-1].rows} AS {found[-1].row}"
+        each = (
+            "SELECT *, NULL::bigint AS records, NULL::text AS first_key, NULL::text AS last_key "
+            f"FROM ({self._changes(sides)}) AS single"
+        )
+        return f"""    FOR head IN {self._chains(sides)} LOOP
       frame := {self._frame(tenant)};
-      WITH entries AS (
+      {PARTS} := 0;
+      IF head.total >= 100 THEN
+        {PARTS} := {self._schema}.dataflow_audit_parts(head.total,
+          (SELECT sum(pg_column_size({row})) FROM {rows}));
+      END IF;
+      IF {PARTS} = 0 THEN
+{self._write(each, tenant)}      ELSE
+{self._write(self._batch.changes(before, after), tenant)}      END IF;
+    END LOOP;
+"""
+
+    def _write(self, changes: str, tenant: str) -> str:
+        """Return the statement that adds entries to a chain and moves its head."""
+        s = self._schema
+        return f"""      WITH entries AS (
         SELECT head.sequence + row_number() OVER w AS sequence, action, key, before, after,
+          records, first_key, last_key,
           {s}.dataflow_audit_chain(head.state, frame || {self._fields()}) OVER w AS link
-        FROM (SELECT {action} AS action, {key} AS key,
-          {self._row(before, source)} AS before, {self._row(after, source)} AS after
-          FROM {source}{chosen}) AS changes
+        FROM ({changes}) AS changes
         WINDOW w AS (ROWS UNBOUNDED PRECEDING)
       ), written AS (
         INSERT INTO {s}.{AUDIT_LOG.name} (chain, partition, sequence, at, action, model,
-          table_name, record_key, actor, tenant, correlation_id, before, after, previous, hash)
+          table_name, record_key, actor, tenant, correlation_id, before, after, records,
+          first_key, last_key, previous, hash)
         SELECT head.chain, head.part, sequence, moment, action, {_text(self._guard.model)},
-          {_text(self._name)}, key, who, {tenant}, what, before, after,
-          substr(link, 1, 32), substr(link, 33) FROM entries
+          {_text(self._name)}, key, who, {tenant}, what, before, after, records,
+          first_key, last_key, substr(link, 1, 32), substr(link, 33) FROM entries
         RETURNING sequence, hash
       )
       UPDATE {s}.{AUDIT_HEADS.name} AS h SET sequence = last.sequence, hash = last.hash
         FROM (SELECT sequence, hash FROM written ORDER BY sequence DESC LIMIT 1) AS last
         WHERE h.chain = head.chain AND h.partition = head.part;
-    END LOOP;
 """
+
+    def _changes(self, sides: Mapping[str, str]) -> str:
+        """Return the query for a chain's changes, each with its record before and after."""
+        if len(sides) == 1:
+            ((row, rows),) = sides.items()
+            action = {NEW: "'create'", OLD: "'delete'"}[row]
+            source, key, chain = f"{rows} AS {row}", self._key(row), self._own(row)
+        else:
+            names = [_quote(column.name) for column in self._guard.key]
+            match = " AND ".join(f"{OLD}.{name} = {NEW}.{name}" for name in names)
+            source = f"{sides[OLD]} AS {OLD} FULL JOIN {sides[NEW]} AS {NEW} ON {match}"
+            key = f"coalesce({self._key(NEW)}, {self._key(OLD)})"
+            action = (
+                f"CASE WHEN {OLD}.{names[0]} IS NULL THEN 'create' "
+                f"WHEN {NEW}.{names[0]} IS NULL THEN 'delete' ELSE 'update' END"
+            )
+            chain = self._own(OLD, NEW)
+        before, after = (
+            self._row(row, joined=len(sides) > 1) if row in sides else "NULL::text"
+            for row in (OLD, NEW)
+        )
+        return (
+            f"SELECT {action} AS action, {key} AS key, {before} AS before, {after} AS after "
+            f"FROM {source}{chain}"
+        )
 
     @property
     def _name(self) -> str:
         return str(self._guard.table.fullname)
 
-    def _chains(self, rows: str, before: str, after: str, source: str) -> tuple[str, str]:
-        """Return the query for chains with their heads, and the condition for one's rows."""
-        s, tenant = self._schema, self._guard.tenant
-        columns = "c.chain, h.*, '\\x'::bytea || sha256('') || h.hash AS state"
-        if tenant is None:
-            exists = f"(SELECT ''::text AS chain WHERE EXISTS (SELECT FROM {rows}))"
-            return f"SELECT {columns} FROM {exists} AS c, {s}.dataflow_audit_head(c.chain) AS h", ""
-        sides = [side for side in (before, after) if side != "NULL"]
-        values = ", ".join(f"{side}.{_quote(tenant.name)}::text" for side in sides)
-        chain = f"coalesce({values}, '')"
-        found = f"(SELECT DISTINCT {chain} AS chain FROM {source})"
-        query = f"SELECT {columns} FROM {found} AS c, LATERAL {s}.dataflow_audit_head(c.chain) AS h"
-        return query, f" WHERE {chain} = head.chain"
+    def _chain(self, *rows: str) -> str:
+        """Return the expression of the chain that a row belongs to."""
+        if self._guard.tenant is None:
+            return "''"
+        values = ", ".join(f"{row}.{_quote(self._guard.tenant.name)}::text" for row in rows)
+        return f"coalesce({values}, '')"
+
+    def _own(self, *rows: str) -> str:
+        """Return the condition of the rows that belong to the chain at hand."""
+        return "" if self._guard.tenant is None else f" WHERE {self._chain(*rows)} = head.chain"
+
+    def _chains(self, sides: Mapping[str, str]) -> str:
+        """Return the query for chains, with their heads, and how many rows there are in all."""
+        s = self._schema
+        columns = "c.chain, c.total, h.*, '\\x'::bytea || sha256('') || h.hash AS state"
+        if self._guard.tenant is None:
+            rows = list(sides.values())[-1]
+            found = f"SELECT ''::text AS chain, count(*) AS total FROM {rows} HAVING count(*) > 0"
+        else:
+            each = " UNION ALL ".join(
+                f"SELECT {self._chain(row)} AS chain FROM {rows} AS {row}"
+                for row, rows in sides.items()
+            )
+            found = (
+                "SELECT chain, (sum(count(*)) OVER ())::bigint AS total "
+                f"FROM ({each}) AS changed GROUP BY chain"
+            )
+        return (
+            f"SELECT {columns} FROM ({found}) AS c, LATERAL {s}.dataflow_audit_head(c.chain) AS h"
+        )
 
     def _frame(self, tenant: str) -> str:
         part = f"{self._schema}.dataflow_audit_part"
@@ -310,9 +366,8 @@ class _Body:
 
     def _fields(self) -> str:
         names = ("action", "key", "before", "after")
-        return " || ".join(
-            [*(f"coalesce(octet_length({n}) || ':' || {n}, '-')" for n in names), "'---'"]
-        )
+        more = ("records::text", "first_key", "last_key")
+        return " || ".join([*map(_framed, names), "'---'", *map(_framed, more)])
 
     def _key(self, row: str) -> str:
         texts = [f"{row}.{_quote(column.name)}::text" for column in self._guard.key]
@@ -320,10 +375,8 @@ class _Body:
             return texts[0]
         return f"array_to_json(ARRAY[{', '.join(texts)}])::text"
 
-    def _row(self, row: str, source: str) -> str:
+    def _row(self, row: str, *, joined: bool) -> str:
         """Return a row as JSON; masked columns are not even read."""
-        if row == "NULL":
-            return "NULL::text"
         masked = self._guard.masked
         value = row
         if masked:
@@ -334,6 +387,10 @@ class _Body:
             )
             value = f"(SELECT {SHOWN} FROM (SELECT {columns}) AS {SHOWN})"
         json = f"row_to_json({value})::text"
-        if "JOIN" not in source:
+        if not joined:
             return json
         return f"CASE WHEN {row}.{_quote(self._guard.key[0].name)} IS NOT NULL THEN {json} END"
+
+
+def _framed(name: str) -> str:
+    return f"coalesce(octet_length({name}) || ':' || {name}, '-')"

@@ -13,7 +13,7 @@ from dataflow.context import Caller, current_caller
 from dataflow.database.driver import Driver
 from dataflow.database.guard import PREFIX, Guard
 from dataflow.database.sqlite_triggers import record_statements, table_triggers
-from dataflow.models.columntypes import is_bytes
+from dataflow.models.columntypes import ExactFloat, is_bytes
 
 __all__ = ["SqliteAudit"]
 
@@ -55,6 +55,8 @@ class SqliteAudit(Driver):
             await self.execute(connection, sql, args)
 
     def from_json(self, kind: TypeEngine[Any], value: Any) -> Any:
+        if isinstance(kind, ExactFloat | sa.Float):
+            return float(value)
         return bytes.fromhex(value) if is_bytes(kind) else value
 
     def key_text(self, value: Any) -> str:

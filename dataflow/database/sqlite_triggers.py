@@ -14,7 +14,7 @@ from sqlalchemy.dialects.sqlite import aiosqlite
 
 from dataflow.database.guard import Guard, trigger_name
 from dataflow.models.auditlog import AUDIT_HEADS, AUDIT_LOG, HASHED
-from dataflow.models.columntypes import is_bytes
+from dataflow.models.columntypes import ExactFloat, is_bytes
 from dataflow.models.hashchain import genesis, link_hash
 
 __all__ = ["AUDIT_FUNCTIONS", "REFUSED", "record_statements", "table_triggers"]
@@ -29,6 +29,7 @@ _MOST = 50
 AUDIT_FUNCTIONS: dict[str, tuple[int, Any]] = {
     "dataflow_audit_hash": (-1, lambda previous, *texts: link_hash(previous, texts)),
     "dataflow_audit_genesis": (2, genesis),
+    "dataflow_audit_float": (1, lambda value: None if value is None else repr(value)),
 }
 _MOMENT = "strftime('%Y-%m-%d %H:%M:%f', 'now') || '000+00:00'"
 
@@ -78,14 +79,13 @@ def _entry(guard: Guard, action: str, row: str) -> str:
     if guard.tenant is not None:
         tenant = f"CAST({'OLD' if action == 'update' else row}.{_quote(guard.tenant.name)} AS TEXT)"
         chain = f"coalesce({tenant}, '')"
-    values = {
+    values = dict.fromkeys(HASHED, "NULL") | {
         "chain": chain, "partition": "0", "at": _MOMENT, "model": _text(guard.model),
         "table_name": _text(str(guard.table.fullname)), "actor": "dataflow_actor()",
         "tenant": tenant, "correlation_id": "dataflow_correlation_id()",
         "action": _text(action), "record_key": _key(guard, row),
         "before": "NULL" if action == "create" else _row(guard, "OLD"),
         "after": "NULL" if action == "delete" else _row(guard, "NEW"),
-        "details": "NULL", "ip_address": "NULL", "user_agent": "NULL",
     }  # fmt: skip
     names = ", ".join(f'"{name}"' for name in HASHED)
     found = ", ".join(f'{values[name]} AS "{name}"' for name in HASHED)
@@ -107,6 +107,8 @@ def _entry(guard: Guard, action: str, row: str) -> str:
 
 def _value(column: sa.Column[Any], row: str) -> str:
     value = f"{row}.{_quote(column.name)}"
+    if isinstance(column.type, ExactFloat | sa.Float):  # SQLite's JSON keeps 15 digits
+        return f"dataflow_audit_float({value})"
     return f"iif({value} IS NULL, NULL, lower(hex({value})))" if is_bytes(column.type) else value
 
 

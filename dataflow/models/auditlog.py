@@ -14,9 +14,10 @@ import sqlalchemy as sa
 
 from dataflow.models.columntypes import BIGINT, UtcDateTime, utc_of
 
-__all__ = ["AUDIT_HEADS", "AUDIT_LOG", "HASHED", "entry_texts"]
+__all__ = ["AUDIT_HEADS", "AUDIT_LOG", "HASHED", "entry_texts", "key_order"]
 
 _METADATA = sa.MetaData()
+_SORTED = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
 AUDIT_LOG = sa.Table(
     "dataflow_audit_log",
@@ -37,15 +38,24 @@ AUDIT_LOG = sa.Table(
     sa.Column("details", sa.Text(), nullable=True),
     sa.Column("ip_address", sa.Text(), nullable=True),
     sa.Column("user_agent", sa.Text(), nullable=True),
+    sa.Column("records", BIGINT, nullable=True),
+    sa.Column("first_key", _SORTED, nullable=True),
+    sa.Column("last_key", _SORTED, nullable=True),
     sa.Column("previous", sa.LargeBinary(), nullable=False),
     sa.Column("hash", sa.LargeBinary(), nullable=False),
 )
-"""Newest entries are found through the key, so that no index on `at` is needed."""
+"""One change, or the changes of one statement to many records: then `records` says how
+many, their keys are from `first_key` to `last_key` (see `key_order`), and `before` and
+`after` are lines of text.
+
+Newest entries are found through the key, so that no index on `at` is needed.
+"""
 
 for _name, _columns in {
     "record": ("model", "record_key"),
     "actor": ("actor", "at"),
     "correlation": ("correlation_id",),
+    "batch": ("last_key", "model"),
 }.items():
     _given = AUDIT_LOG.c[_columns[0]].is_not(None)
     sa.Index(
@@ -69,6 +79,7 @@ AUDIT_HEADS = sa.Table(
 HASHED = (
     "chain", "partition", "at", "model", "table_name", "actor", "tenant", "correlation_id",
     "action", "record_key", "before", "after", "details", "ip_address", "user_agent",
+    "records", "first_key", "last_key",
 )  # fmt: skip
 """Columns in the order in which the hash covers them."""
 
@@ -80,3 +91,13 @@ def entry_texts(values: Mapping[str, Any]) -> tuple[Any, ...]:
         utc_of(text).isoformat(" ", "microseconds") if isinstance(text, dt.datetime) else text
         for text in texts
     )
+
+
+def key_order(key: str, *, whole: bool) -> str:
+    """Return a text that sorts, byte by byte, as the keys of one model do.
+
+    Args:
+        key: A key as the log writes it.
+        whole: Whether the model's keys are single whole numbers of 64 bits.
+    """
+    return f"{int(key) + (1 << 63):020d}" if whole else key

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import json
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
 
 from dataflow import context
-from dataflow.database.database import Database
-from dataflow.errors import ParameterError, TenantRequiredError
+from dataflow.errors import ParameterError
 from dataflow.models.auditlog import AUDIT_HEADS, AUDIT_LOG, entry_texts
 from dataflow.models.hashchain import ChainCheck, Link, genesis
 from dataflow.models.spec import ModelSpec
 from dataflow.portal import sync_call
-from dataflow.query.processors import bind_processor
-from dataflow.records.auditentry import AuditEntry, AuditProblem, AuditReport, read_entry
+from dataflow.records.auditentry import AuditEntry, AuditProblem, AuditReport
+from dataflow.records.auditreading import AuditReading, Place
 from dataflow.records.auditrecords import RecordReport, check_records
 from dataflow.records.prepared import prepare
 from dataflow.records.statements import columns_of
@@ -25,7 +23,6 @@ from dataflow.records.statements import columns_of
 __all__ = ["AsyncAudit", "Audit"]
 
 Anchor = list[dict[str, Any]]
-Place = tuple[str, int]
 _BATCH = 1_000
 """Entries that are checked between two turns of the event loop."""
 _MOST = 1_000
@@ -33,125 +30,8 @@ _MOST = 1_000
 _log = AUDIT_LOG.c
 
 
-class AsyncAudit:
+class AsyncAudit(AuditReading):
     """Reading and checking the audit log, as coroutines; see `Audit`."""
-
-    def __init__(self, database: Database, specs: Callable[[], Sequence[ModelSpec]]) -> None:
-        """Keep the database and the way to the models."""
-        self._database = database
-        self._specs = specs
-
-    # ---------------------------------------------------------------- reading
-
-    async def get_recent_activity(self, hours: float = 24, limit: int = 50) -> list[AuditEntry]:
-        """Return the newest entries of the last hours, newest first.
-
-        Args:
-            hours: How far to look back.
-            limit: The most entries.
-        """
-        since = dt.datetime.now(dt.UTC) - dt.timedelta(hours=hours)
-        found: list[AuditEntry] = []
-        for chain, partition in await self._places():
-            statement = self._select(
-                _log.chain == chain, _log.partition == partition, _log.at >= since
-            )
-            found += await self._entries(statement.order_by(_log.sequence.desc()).limit(limit))
-        return sorted(found, key=lambda entry: entry.at, reverse=True)[:limit]
-
-    async def get_by_user(self, user_id: Any, skip: int = 0, limit: int = 100) -> list[AuditEntry]:
-        """Return what an actor did, newest first.
-
-        Args:
-            user_id: As it was given to `db.acting`.
-            skip: Entries to leave out.
-            limit: The most entries.
-        """
-        statement = self._select(_log.actor == str(user_id)).offset(skip).limit(limit)
-        return await self._entries(statement.order_by(_log.at.desc(), _log.sequence.desc()))
-
-    async def get_by_entity(self, entity_type: Any, entity_id: Any) -> list[AuditEntry]:
-        """Return all that happened to one record, newest first.
-
-        Args:
-            entity_type: A model, its name or its table's, or the `entity_type` of `record`.
-            entity_id: The record's key; for composite keys a dict or a tuple.
-        """
-        name, spec = self._entity(entity_type)
-        key = self._key_text(spec, entity_id)
-        statement = self._select(_log.model == name, _log.record_key == key)
-        return await self._entries(statement.order_by(_log.at.desc(), _log.sequence.desc()))
-
-    async def get_by_correlation_id(self, correlation_id: Any) -> list[AuditEntry]:
-        """Return what belongs together, in the order in which it happened."""
-        statement = self._select(_log.correlation_id == str(correlation_id))
-        return await self._entries(statement.order_by(_log.at, _log.sequence))
-
-    def _select(self, *conditions: Any) -> Any:
-        return sa.select(AUDIT_LOG).where(*conditions, *self._visible(_log.chain))
-
-    def _visible(self, chain: Any) -> list[Any]:
-        """Return the condition of what the caller may see, where tenants share models.
-
-        Raises:
-            TenantRequiredError: If neither a tenant was set, nor all of them.
-        """
-        tenant = context.tenant.get()
-        if tenant is None and any(spec.tenant is not None for spec in self._specs()):
-            raise TenantRequiredError(model=AUDIT_LOG.name)
-        if tenant is None or tenant is context.ALL_TENANTS:
-            return []
-        return [chain == str(tenant)]
-
-    async def _entries(self, statement: Any) -> list[AuditEntry]:
-        await self._ready()
-        specs = {spec.name: spec for spec in self._specs()}
-        driver = self._database.driver
-        columns = [(column.name, column.type) for column in AUDIT_LOG.columns]
-        prepared = prepare(statement, driver.dialect, columns)
-        rows = await self._database.fetch(prepared.sql, prepared.args({}))
-        return [read_entry(row, specs, driver) for row in prepared.reader.many(rows)]
-
-    async def _places(self) -> list[Place]:
-        await self._ready()
-        heads = AUDIT_HEADS.c
-        statement = sa.select(heads.chain, heads.partition).where(heads.sequence > 0)
-        statement = statement.where(*self._visible(heads.chain))
-        return [(row[0], row[1]) for row in await self._rows(statement)]
-
-    async def _rows(self, statement: Any) -> Sequence[Any]:
-        prepared = prepare(statement, self._database.driver.dialect)
-        return await self._database.fetch(prepared.sql, prepared.args({}))
-
-    async def _ready(self) -> None:
-        if not self._database.driver.audit.used:
-            raise ParameterError(
-                problem="nothing is audited.",
-                advise="call db.enable_audit_log(), or give a model the option audit=True",
-            )
-        await self._database.before_transaction()
-
-    def _entity(self, given: Any) -> tuple[str, ModelSpec | None]:
-        """Return the name under which the log knows a kind of thing, and its model."""
-        text = str(getattr(given, "__name__", given))
-        for spec in self._specs():
-            if text.casefold() in (spec.name.casefold(), str(spec.table.name).casefold()):
-                return spec.name, spec
-        return text, None
-
-    def _key_text(self, spec: ModelSpec | None, key: Any) -> str:
-        if spec is None:
-            return str(key)
-        if isinstance(key, Mapping):
-            key = tuple(key[name] for name in spec.key)
-        values = key if isinstance(key, tuple | list) else (key,)
-        driver, texts = self._database.driver, []
-        for name, value in zip(spec.key, values, strict=True):
-            convert = bind_processor(spec.fields[name].column.type, driver.dialect)
-            texts.append(driver.key_text(value if convert is None else convert(value)))
-        if len(texts) == 1:
-            return texts[0]
-        return json.dumps(texts, ensure_ascii=False, separators=(",", ":"))
 
     # ---------------------------------------------------------------- writing
 
@@ -257,21 +137,13 @@ class AsyncAudit:
         name, spec = self._entity(model)
         if spec is None:
             raise ParameterError(problem=f"there is no model {name!r} here.")
-
-        def key_text(record: dict[str, Any]) -> str:
-            return self._key_text(spec, tuple(record[name] for name in spec.key))
-
-        visible = self._visible(_log.chain)
         mine = [] if spec.tenant is None else self._visible(spec.tenant.column)
 
-        async def records(statement: Any, spec: ModelSpec) -> list[dict[str, Any]]:
+        async def records(statement: Any) -> list[dict[str, Any]]:
             return await self._records(statement.where(*mine), spec)
 
-        async def entries(statement: Any) -> list[AuditEntry]:
-            return await self._entries(statement.where(*visible))
-
         async with self._database.transaction(isolation="repeatable_read", read_only=True):
-            return await check_records(spec, records, entries, key_text)
+            return await check_records(self._history(spec), records)
 
     async def _records(self, statement: Any, spec: ModelSpec) -> list[dict[str, Any]]:
         prepared = prepare(statement, self._database.driver.dialect, columns_of(spec, spec.fields))

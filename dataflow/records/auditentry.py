@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -15,8 +15,9 @@ from dataflow.database.driver import Driver
 from dataflow.models.hashchain import Kind
 from dataflow.models.spec import ModelSpec
 from dataflow.query.processors import result_processor
+from dataflow.records.auditbatch import Stored, changed_records
 
-__all__ = ["AuditEntry", "AuditProblem", "AuditReport", "read_entry"]
+__all__ = ["AuditEntry", "AuditProblem", "AuditReport", "read_entries"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,9 @@ class AuditEntry:
         after: The record afterwards, by field; None for a delete.
         chain: The tenant whose chain holds the entry, or `""`.
         partition: Which of the chain's partitions.
-        sequence: The entry's number in it, from 1.
+        sequence: The entry's number in it, from 1. A statement that changes many
+            records may write one for thousands of them.
+        position: Which of these records, from 0.
     """
 
     at: dt.datetime
@@ -51,6 +54,7 @@ class AuditEntry:
     partition: int
     sequence: int
     hash: str
+    position: int = 0
 
     @property
     def changed(self) -> dict[str, tuple[Any, Any]]:
@@ -94,12 +98,12 @@ class AuditReport:
         return not self.problems
 
 
-def read_entry(
+def read_entries(
     row: Mapping[str, Any], specs: Mapping[str, ModelSpec], driver: Driver
-) -> AuditEntry:
-    """Return an entry with values of the declared types, where the model is known."""
+) -> Iterator[AuditEntry]:
+    """Yield a row's changes with values of the declared types, where the model is known."""
     spec = specs.get(row["model"] or "")
-    return AuditEntry(
+    first = AuditEntry(
         at=row["at"],
         action=row["action"],
         model=row["model"],
@@ -108,8 +112,8 @@ def read_entry(
         actor=row["actor"],
         tenant=row["tenant"],
         correlation_id=row["correlation_id"],
-        before=_values(row["before"], spec, driver),
-        after=_values(row["after"], spec, driver),
+        before=None,
+        after=None,
         details=None if row["details"] is None else json.loads(row["details"]),
         ip_address=row["ip_address"],
         user_agent=row["user_agent"],
@@ -118,12 +122,27 @@ def read_entry(
         sequence=row["sequence"],
         hash=row["hash"].hex(),
     )
+    before, after = row["before"], row["after"]
+    if row["records"] is None:
+        was, now = (
+            None if t is None else json.loads(t, parse_float=Decimal) for t in (before, after)
+        )
+        yield replace(first, before=_values(was, spec, driver), after=_values(now, spec, driver))
+        return
+    for position, (key, was, now) in enumerate(changed_records(before, after)):
+        yield replace(
+            first,
+            action="create" if was is None else "delete" if now is None else "update",
+            key=key,
+            before=_values(was, spec, driver),
+            after=_values(now, spec, driver),
+            position=position,
+        )
 
 
-def _values(text: str | None, spec: ModelSpec | None, driver: Driver) -> dict[str, Any] | None:
-    if text is None:
+def _values(stored: Stored | None, spec: ModelSpec | None, driver: Driver) -> dict[str, Any] | None:
+    if stored is None:
         return None
-    stored: dict[str, Any] = json.loads(text, parse_float=Decimal)
     if spec is None:
         return {name: _plain(value) for name, value in stored.items()}
     fields = {str(field.column.name): field for field in spec.fields.values()}

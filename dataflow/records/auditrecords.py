@@ -8,18 +8,16 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from dataflow.models.auditlog import AUDIT_LOG
 from dataflow.models.spec import ModelSpec
 from dataflow.records.auditentry import AuditEntry
+from dataflow.records.audithistory import History
 
 __all__ = ["RecordProblem", "RecordReport", "check_records"]
 
 Record = dict[str, Any]
-Fetch = Callable[[Any, ModelSpec], Awaitable[list[Record]]]
-Entries = Callable[[Any], Awaitable[list[AuditEntry]]]
+Fetch = Callable[[Any], Awaitable[list[Record]]]
 _BATCH = 200
 _MOST = 1_000
-_log = AUDIT_LOG.c
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,31 +52,27 @@ class RecordReport:
         return not self.problems
 
 
-async def check_records(
-    spec: ModelSpec, fetch: Fetch, entries: Entries, key_text: Callable[[Record], str]
-) -> RecordReport:
+async def check_records(history: History, fetch: Fetch) -> RecordReport:
     """Compare the records of a model with their last entries, a batch at a time.
 
     Args:
-        spec: The model.
+        history: The model's entries.
         fetch: Runs a statement that returns all of the model's columns.
-        entries: Runs a statement that returns whole entries.
-        key_text: Returns a record's key as the log writes it.
     """
     checked, problems = 0, list[RecordProblem]()
-    async for batch in _records(spec, fetch):
-        records = {key_text(record): record for record in batch}
-        last = await _last_entries(spec, entries, list(records))
+    async for batch in _records(history.spec, fetch):
+        records = {history.key(record): record for record in batch}
+        last = await _last_entries(history, list(records))
         checked += len(records)
         problems += [
             RecordProblem(key, kind)
             for key, record in records.items()
-            if (kind := _difference(spec, record, last.get(key))) is not None
+            if (kind := _difference(history.spec, record, last.get(key))) is not None
         ]
-    async for keys in _logged_keys(spec, entries):
-        last = await _last_entries(spec, entries, keys)
+    async for keys in history.created():
+        last = await _last_entries(history, keys)
         standing = {key for key, entry in last.items() if entry.after is not None}
-        found = await _existing(spec, fetch, key_text, [last[key] for key in standing])
+        found = await _existing(history, fetch, [last[key] for key in standing])
         problems += [RecordProblem(key, "missing") for key in sorted(standing - found)]
     return RecordReport(checked, tuple(problems[:_MOST]))
 
@@ -99,49 +93,30 @@ async def _records(spec: ModelSpec, fetch: Fetch) -> AsyncIterator[list[Record]]
     order = list(spec.table.primary_key.columns)
     columns = [field.column for field in spec.fields.values()]
     statement = sa.select(*columns).order_by(*order).limit(_BATCH)
-    batch = await fetch(statement, spec)
+    batch = await fetch(statement)
     while batch:
         yield batch
         last = [sa.literal(batch[-1][fields[column]], column.type) for column in order]
-        batch = await fetch(statement.where(sa.tuple_(*order) > sa.tuple_(*last)), spec)
+        batch = await fetch(statement.where(sa.tuple_(*order) > sa.tuple_(*last)))
 
 
-async def _logged_keys(spec: ModelSpec, entries: Entries) -> AsyncIterator[list[str]]:
-    """Yield the keys of all records that were ever created, in batches."""
-    of_model = (_log.model == spec.name, _log.action == "create")
-    statement = sa.select(AUDIT_LOG).where(*of_model).order_by(_log.record_key).limit(_BATCH)
-    found = await entries(statement)
-    while found:
-        keys = [str(entry.key) for entry in found]
-        yield list(dict.fromkeys(keys))
-        found = await entries(statement.where(_log.record_key > keys[-1]))
-
-
-async def _last_entries(
-    spec: ModelSpec, entries: Entries, keys: Sequence[str]
-) -> Mapping[str, AuditEntry]:
-    """Return the last entry of each key."""
-    any_key = sa.or_(*(_log.record_key == key for key in keys))
-    statement = sa.select(AUDIT_LOG).where(_log.model == spec.name, any_key)
-    found = await entries(statement.order_by(_log.at, _log.sequence))
+async def _last_entries(history: History, keys: Sequence[str]) -> Mapping[str, AuditEntry]:
+    """Return the last change of each record."""
+    found = await history.of(keys)
     changes = [entry for entry in found if entry.before is not None or entry.after is not None]
     return {str(entry.key): entry for entry in changes}
 
 
-async def _existing(
-    spec: ModelSpec,
-    fetch: Fetch,
-    key_text: Callable[[Record], str],
-    last: Sequence[AuditEntry],
-) -> set[str]:
+async def _existing(history: History, fetch: Fetch, last: Sequence[AuditEntry]) -> set[str]:
     """Return the keys of those that exist, of records that entries say were left standing."""
     if not last:
         return set()
+    spec = history.spec
     fields = [spec.fields[name] for name in spec.key]
     wanted = [
         sa.and_(*(f.column == sa.literal((e.after or {})[f.name], f.column.type) for f in fields))
         for e in last
     ]
     columns = [field.column for field in spec.fields.values()]
-    found = await fetch(sa.select(*columns).where(sa.or_(*wanted)), spec)
-    return {key_text(record) for record in found}
+    found = await fetch(sa.select(*columns).where(sa.or_(*wanted)))
+    return {history.key(record) for record in found}

@@ -1,0 +1,158 @@
+"""How PostgreSQL's audit writes many records as one entry: as rows of text.
+
+A statement that changes many records writes an entry for each part of some thousand.
+Which record is in which part depends on its key alone, so that a record before and
+after the change is in the same entry without a join.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import asyncpg
+
+from dataflow.database.guard import Guard
+
+__all__ = ["PARTS", "PART_FUNCTION", "Batch", "Side"]
+
+_DIALECT: sa.Dialect = asyncpg.dialect()  # type: ignore[no-untyped-call]  # untyped in SQLAlchemy
+_quote = _DIALECT.identifier_preparer.quote
+
+PARTS = "dataflow_parts"
+"""The variable with the number of parts; 0: each record has an entry of its own."""
+PART_FUNCTION = {
+    "parts(total bigint, bytes bigint) RETURNS integer LANGUAGE sql IMMUTABLE": """
+  SELECT CASE WHEN total < 100 OR total > 1000000 OR bytes > 1 << 28 THEN 0
+    ELSE greatest(1, total / 10000, bytes >> 22) END::integer"""
+}
+"""No part is much longer than 10,000 records or 4 MB: it is read to find one of them."""
+_KINDS: Mapping[str, str] = MappingProxyType({
+    "BIGINT": "number", "INTEGER": "number", "SMALLINT": "number", "NUMERIC": "number",
+    "DOUBLE": "number", "BOOLEAN": "bool", "TEXT": "text", "VARCHAR": "text", "UUID": "text",
+    "DATE": "text", "TIMESTAMP": "text",
+})  # fmt: skip
+"""How the text of a value is read; values of all other types are written as JSON."""
+_WHOLE = ("BIGINT", "INTEGER", "SMALLINT")
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _type_name(column: sa.Column[Any]) -> str:
+    return str(column.type.compile(dialect=_DIALECT)).replace("(", " ").split()[0]
+
+
+class Side(NamedTuple):
+    """The rows before a change, or after it.
+
+    Attributes:
+        row: The name of one of them.
+        rows: Where they are.
+        key: The expression of a row's key as text.
+        condition: Which of them belong to the chain, as a WHERE clause.
+    """
+
+    row: str
+    rows: str
+    key: str
+    condition: str
+
+
+class Batch:
+    """Writes the query that yields the changed records of one table in parts."""
+
+    def __init__(self, guard: Guard) -> None:
+        """Keep what is audited."""
+        self._guard = guard
+        self._kinds = {
+            str(column.name): "text"
+            if column.name in guard.masked
+            else _KINDS.get(_type_name(column), "json")
+            for column in guard.columns
+        }
+        self._whole = len(guard.key) == 1 and _type_name(guard.key[0]) in _WHOLE
+
+    def changes(self, before: Side | None, after: Side | None) -> str:
+        """Return a query for `action, key, before, after, records, first_key, last_key`."""
+        if before is None or after is None:
+            side, action = (before, "delete") if after is None else (after, "create")
+            names = ("lines", "NULL::text") if after is None else ("NULL::text", "lines")
+            return (
+                f"SELECT '{action}' AS action, NULL::text AS key, {names[0]} AS before, "
+                f"{names[1]} AS after, records, first_key, last_key "
+                f"FROM ({self._lines(side)}) AS changed"
+            )
+        # Sums of hashes tell, at once and nearly always, whether some keys have changed.
+        both = " UNION ".join(
+            f"SELECT place FROM ({self._placed(side)}) AS placed WHERE part = here"
+            for side in (before, after)
+        )
+        return (
+            "SELECT CASE WHEN was.part IS NULL THEN 'create' WHEN now.part IS NULL THEN 'delete' "
+            "ELSE 'update' END AS action, NULL::text AS key, was.lines AS before, "
+            "now.lines AS after, CASE WHEN (was.records, was.mark) = (now.records, now.mark) "
+            f"THEN now.records ELSE (SELECT count(*) FROM ({both}) AS keys) END AS records, "
+            "least(was.first_key, now.first_key) AS first_key, "
+            "greatest(was.last_key, now.last_key) AS last_key "
+            f"FROM ({self._lines(before)}) AS was FULL JOIN ({self._lines(after)}) AS now "
+            "ON was.part = now.part, LATERAL coalesce(was.part, now.part) AS here"
+        )
+
+    def _lines(self, side: Side | None) -> str:
+        """Return the query for the lines of each part, and what their keys are between."""
+        if side is None:
+            raise ValueError("a change has a record before or after it")
+        line = f"{self._line(side)} AS line"
+        return (
+            f"SELECT part, {_text(self._header())} || string_agg(line, E'\\n') AS lines, "
+            f"count(*) AS records, sum(mark) AS mark, {self._bound('min')} AS first_key, "
+            f"{self._bound('max')} AS last_key FROM ({self._placed(side, line)}) AS placed "
+            "GROUP BY part"
+        )
+
+    def _placed(self, side: Side, *more: str) -> str:
+        """Return the query for each row's key, its hash and its part."""
+        place = self._key_value(side) if self._whole else side.key
+        mark = f"hashint8({place})" if self._whole else f"hashtext({place})"
+        part = f"CASE WHEN {PARTS} = 1 THEN 0 ELSE abs({mark} % {PARTS}) END"
+        found = ", ".join((f"{place} AS place", f"{mark} AS mark", f"{part} AS part", *more))
+        return f"SELECT {found} FROM {side.rows} AS {side.row}{side.condition}"
+
+    def _bound(self, function: str) -> str:
+        """Return the least or greatest key as a text that sorts like the keys."""
+        if not self._whole:
+            return f'{function}(place COLLATE "C")'
+        return f"to_char({function}(place)::numeric + {1 << 63}, 'FM{'0' * 20}')"
+
+    def _key_value(self, side: Side) -> str:
+        return f"{side.row}.{_quote(self._guard.key[0].name)}::bigint"
+
+    def _header(self) -> str:
+        """Return the line that says how to read the others."""
+        columns = list(self._kinds.items())
+        return json.dumps({"columns": columns, "key": self._key_at()}, ensure_ascii=False) + "\n"
+
+    def _key_at(self) -> int:
+        """Return which value is the key's text; one more than the columns have, if none is."""
+        key, kinds = self._guard.key, self._kinds
+        name = str(key[0].name)
+        if len(key) > 1 or name in self._guard.masked or kinds[name] in ("bool", "json"):
+            return len(kinds)
+        return list(kinds).index(name)
+
+    def _line(self, side: Side) -> str:
+        values = [self._value(side.row, name, kind) for name, kind in self._kinds.items()]
+        if self._key_at() == len(values):
+            values.append(side.key)
+        return f"ROW({', '.join(values)})::text"
+
+    def _value(self, row: str, name: str, kind: str) -> str:
+        if name in self._guard.masked:
+            return _text("***")
+        value = f"{row}.{_quote(name)}"
+        return f"to_json({value})" if kind == "json" else value

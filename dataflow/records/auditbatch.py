@@ -1,0 +1,96 @@
+"""Entries of the audit log that hold the changes of many records, as lines of text.
+
+The first line is JSON: `{"columns": [[name, kind], …], "key": position}`, with the kinds
+`number`, `bool`, `text` and `json`. Each further line is a record, as PostgreSQL writes
+rows (see "Composite Type Input and Output Syntax" in its manual): `(1,"with space",,t)`.
+The value at `key` is the record's key; if there are no more columns, it stands alone.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+__all__ = ["Stored", "changed_records", "escaped"]
+
+Stored = dict[str, Any]
+"""A record as the log has it, by column."""
+
+_VALUE = re.compile(r'(?:"((?:[^"\\]|""|\\.)*)"|([^",()\\]*))([,)])', re.DOTALL)
+_DOUBLED = re.compile(r'["\\](["\\])')
+
+
+def _number(text: str) -> Any:
+    """Return a number as JSON would yield it; NaN and infinities as text."""
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        return text
+    return number if number.is_finite() else text
+
+
+_READ: Mapping[str, Callable[[str], Any]] = {
+    "number": _number,
+    "bool": lambda text: text == "t",
+    "text": str,
+    "json": lambda text: json.loads(text, parse_float=Decimal),
+}
+
+
+def changed_records(
+    before: str | None, after: str | None
+) -> Iterator[tuple[str, Stored | None, Stored | None]]:
+    """Yield the key of each record, and what it was before the change and after it.
+
+    Args:
+        before: The lines of the records before; None if there were none.
+        after: The lines of the records afterwards.
+    """
+    was, now = _records(before), _records(after)
+    for key in dict.fromkeys((*was, *now)):
+        yield key, was.get(key), now.get(key)
+
+
+def escaped(key: str) -> str:
+    """Return a key as it stands in the lines, but for quotes around it."""
+    return key.replace("\\", "\\\\").replace('"', '""')
+
+
+def _records(lines: str | None) -> dict[str, Stored]:
+    if lines is None:
+        return {}
+    header, _, body = lines.partition("\n")
+    shape = json.loads(header)
+    columns, key_at = [(name, _READ[kind]) for name, kind in shape["columns"]], shape["key"]
+    found: dict[str, Stored] = {}
+    for values in _rows(body):
+        pairs = zip(columns, values, strict=False)
+        found[values[key_at] or ""] = {
+            name: None if value is None else read(value) for (name, read), value in pairs
+        }
+    return found
+
+
+def _rows(body: str) -> Iterator[list[str | None]]:
+    """Yield the values of each row; an empty one without quotes is NULL."""
+    place, scan = 0, _VALUE.match
+    while place < len(body):
+        values: list[str | None] = []
+        place += 1  # the parenthesis
+        end = ","
+        while end == ",":
+            found = scan(body, place)
+            if found is None:
+                raise ValueError(f"the entry's lines cannot be read at character {place}")
+            quoted, plain, end = found.groups()
+            values.append(plain or None if quoted is None else _DOUBLED.sub(r"\1", quoted))
+            place = found.end()
+        yield values
+        place += 1  # the end of the line

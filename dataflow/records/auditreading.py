@@ -1,0 +1,179 @@
+"""Reading the audit log: its four questions, each for what the caller may see."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+import sqlalchemy as sa
+
+from dataflow import context
+from dataflow.database.database import Database
+from dataflow.errors import ParameterError, TenantRequiredError
+from dataflow.models.auditlog import AUDIT_HEADS, AUDIT_LOG
+from dataflow.models.spec import ModelSpec
+from dataflow.records.auditentry import AuditEntry, read_entries
+from dataflow.records.audithistory import History, Ways, key_text
+from dataflow.records.prepared import prepare
+
+__all__ = ["AuditReading", "Place"]
+
+Place = tuple[str, int]
+_log = AUDIT_LOG.c
+_NEWEST = (_log.at.desc(), _log.sequence.desc())
+_CHANGES = sa.func.coalesce(_log.records, 1)
+
+
+class AuditReading:
+    """Questions to the audit log, as coroutines."""
+
+    def __init__(self, database: Database, specs: Callable[[], Sequence[ModelSpec]]) -> None:
+        """Keep the database and the way to the models."""
+        self._database = database
+        self._specs = specs
+
+    async def get_recent_activity(self, hours: float = 24, limit: int = 50) -> list[AuditEntry]:
+        """Return the newest entries of the last hours, newest first.
+
+        Args:
+            hours: How far to look back.
+            limit: The most entries.
+        """
+        since = dt.datetime.now(dt.UTC) - dt.timedelta(hours=hours)
+        rows: list[Mapping[str, Any]] = []
+        for chain, partition in await self._places():
+            here = (_log.chain == chain, _log.partition == partition, _log.at >= since)
+            rows += await self._newest(here, (_log.sequence.desc(),), 0, limit)
+        rows.sort(key=lambda row: row["at"], reverse=True)
+        return list(islice(self._backwards(rows), limit))
+
+    async def get_by_user(self, user_id: Any, skip: int = 0, limit: int = 100) -> list[AuditEntry]:
+        """Return what an actor did, newest first.
+
+        Args:
+            user_id: As it was given to `db.acting`.
+            skip: Entries to leave out.
+            limit: The most entries.
+        """
+        rows = await self._newest((_log.actor == str(user_id),), _NEWEST, skip, limit)
+        begin = skip - (rows[0]["upto"] - _count(rows[0])) if rows else 0
+        return list(islice(self._backwards(rows), begin, begin + limit))
+
+    async def get_by_entity(self, entity_type: Any, entity_id: Any) -> list[AuditEntry]:
+        """Return all that happened to one record, newest first.
+
+        Args:
+            entity_type: A model, its name or its table's, or the `entity_type` of `record`.
+            entity_id: The record's key; for composite keys a dict or a tuple.
+        """
+        name, spec = self._entity(entity_type)
+        key = self._key_text(spec, entity_id)
+        if spec is not None:
+            return (await self._history(spec).of([key]))[::-1]
+        statement = self._select(_log.model == name, _log.record_key == key)
+        return await self._entries(statement.order_by(*_NEWEST))
+
+    async def get_by_correlation_id(self, correlation_id: Any) -> list[AuditEntry]:
+        """Return what belongs together, in the order in which it happened."""
+        statement = self._select(_log.correlation_id == str(correlation_id))
+        return await self._entries(statement.order_by(_log.at, _log.sequence))
+
+    def _select(self, *conditions: Any) -> Any:
+        return sa.select(AUDIT_LOG).where(*conditions, *self._visible(_log.chain))
+
+    def _visible(self, chain: Any) -> list[Any]:
+        """Return the condition of what the caller may see, where tenants share models.
+
+        Raises:
+            TenantRequiredError: If neither a tenant was set, nor all of them.
+        """
+        tenant = context.tenant.get()
+        if tenant is None and any(spec.tenant is not None for spec in self._specs()):
+            raise TenantRequiredError(model=AUDIT_LOG.name)
+        if tenant is None or tenant is context.ALL_TENANTS:
+            return []
+        return [chain == str(tenant)]
+
+    async def _newest(
+        self, conditions: Sequence[Any], order: Sequence[Any], skip: int, limit: int
+    ) -> list[dict[str, Any]]:
+        """Return the rows that hold some of the newest changes.
+
+        Args:
+            conditions: Which rows.
+            order: Their order.
+            skip: How many changes to leave out.
+            limit: How many are wanted.
+
+        Raises:
+            ParameterError: If one of the numbers is negative.
+        """
+        if skip < 0 or limit < 0:
+            raise ParameterError(problem="skip and limit must not be negative.")
+        upto = sa.cast(sa.func.sum(_CHANGES).over(order_by=order), sa.BigInteger()).label("upto")
+        within = self._select(*conditions).add_columns(upto).order_by(*order).limit(skip + limit)
+        found = within.subquery()
+        changes = sa.func.coalesce(found.c.records, 1)
+        wanted = (found.c.upto > skip, found.c.upto - changes < skip + limit)
+        return await self._whole(sa.select(found).where(*wanted).order_by(found.c.upto), upto.name)
+
+    def _backwards(self, rows: Sequence[Mapping[str, Any]]) -> Iterator[AuditEntry]:
+        """Yield the changes of rows, the last of each row first."""
+        specs = {spec.name: spec for spec in self._specs()}
+        for row in rows:
+            yield from reversed(list(read_entries(row, specs, self._database.driver)))
+
+    async def _entries(self, statement: Any) -> list[AuditEntry]:
+        specs = {spec.name: spec for spec in self._specs()}
+        driver = self._database.driver
+        rows = await self._whole(statement)
+        return [entry for row in rows for entry in read_entries(row, specs, driver)]
+
+    async def _whole(self, statement: Any, *more: str) -> list[dict[str, Any]]:
+        """Return whole rows of the log, with values of the declared types."""
+        await self._ready()
+        columns = [(column.name, column.type) for column in AUDIT_LOG.columns]
+        columns += [(name, sa.BigInteger()) for name in more]
+        prepared = prepare(statement, self._database.driver.dialect, columns)
+        rows = await self._database.fetch(prepared.sql, prepared.args({}))
+        return prepared.reader.many(rows)
+
+    async def _places(self) -> list[Place]:
+        await self._ready()
+        heads = AUDIT_HEADS.c
+        statement = sa.select(heads.chain, heads.partition).where(heads.sequence > 0)
+        statement = statement.where(*self._visible(heads.chain))
+        return [(row[0], row[1]) for row in await self._rows(statement)]
+
+    async def _rows(self, statement: Any) -> Sequence[Any]:
+        prepared = prepare(statement, self._database.driver.dialect)
+        return await self._database.fetch(prepared.sql, prepared.args({}))
+
+    async def _ready(self) -> None:
+        if not self._database.driver.audit.used:
+            raise ParameterError(
+                problem="nothing is audited.",
+                advise="call db.enable_audit_log(), or give a model the option audit=True",
+            )
+        await self._database.before_transaction()
+
+    def _entity(self, given: Any) -> tuple[str, ModelSpec | None]:
+        """Return the name under which the log knows a kind of thing, and its model."""
+        text = str(getattr(given, "__name__", given))
+        for spec in self._specs():
+            if text.casefold() in (spec.name.casefold(), str(spec.table.name).casefold()):
+                return spec.name, spec
+        return text, None
+
+    def _key_text(self, spec: ModelSpec | None, key: Any) -> str:
+        return str(key) if spec is None else key_text(spec, self._database.driver, key)
+
+    def _history(self, spec: ModelSpec) -> History:
+        ways = Ways(lambda: self._visible(_log.chain), self._whole, self._rows)
+        return History(spec, self._database.driver, ways)
+
+
+def _count(row: Mapping[str, Any]) -> int:
+    return 1 if row["records"] is None else int(row["records"])

@@ -1,0 +1,400 @@
+"""Statements that change many records: their entries are those of one change after the other."""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+import uuid
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from dataflow import DataFlow, Field
+from dataflow.portal import portal
+from dataflow.records.auditentry import AuditEntry
+from dataflow.records.auditrecords import RecordProblem
+
+AWKWARD = [
+    "",
+    " ",
+    ",",
+    "(",
+    ")",
+    '"',
+    '""',
+    "\\",
+    "\\\\",
+    "\n",
+    "\t",
+    "a,b",
+    '("x",)',
+    "NULL",
+    "ä€😀",
+    "'",
+]
+
+
+@pytest.fixture
+def postgres_db(postgres_databases: Any) -> Iterator[DataFlow]:
+    """A DataFlow on PostgreSQL, whose log has rows for many records."""
+    database = DataFlow(postgres_databases.create())
+    yield database
+    database.close()
+
+
+def declare_item(db: DataFlow) -> None:
+    @db.model(audit=True)
+    class Item:
+        id: str
+        text: str
+        note: str | None = None
+        number: int = 0
+        price: Decimal = Decimal(0)
+        weight: float = 0.0
+        sold: bool = False
+        made: dt.datetime | None = None
+        day: dt.date | None = None
+        time: dt.time | None = None
+        took: dt.timedelta | None = None
+        ref: uuid.UUID | None = None
+        blob: bytes = b""
+        tags: list[str] = []
+        facts: dict[str, Any] = {}
+        pin: str = Field("", secret=True)
+
+
+def items(count: int) -> list[dict[str, Any]]:
+    """Return records with values that are hard to write down."""
+    dice = random.Random(count)
+
+    def text() -> str:
+        return "".join(dice.choices(AWKWARD, k=dice.randrange(4)))
+
+    return [
+        {
+            "id": f"{number}{text()}",
+            "text": text(),
+            "note": dice.choice([None, text()]),
+            "number": dice.randrange(-(2**63), 2**63),
+            "price": Decimal(dice.randrange(-(10**9), 10**9)).scaleb(-dice.randrange(9)),
+            "weight": dice.choice([0.1, -1e300, 5e-324, dice.random()]),
+            "sold": dice.random() < 0.5,
+            "made": dt.datetime.fromtimestamp(dice.uniform(-1e9, 4e9), dt.UTC),
+            "day": dt.date.fromordinal(dice.randrange(1, 3_000_000)),
+            "time": dice.choice([None, dt.time(1, 2, 3, 4)]),
+            "took": dt.timedelta(microseconds=dice.randrange(-(10**12), 10**12)),
+            "ref": uuid.UUID(int=dice.getrandbits(128)),
+            "blob": dice.randbytes(dice.randrange(5)),
+            "tags": [text() for _ in range(dice.randrange(3))],
+            "facts": {text(): dice.choice([1, 1.5, None, text(), [True]])},
+            "pin": "1234",
+        }
+        for number in range(count)
+    ]
+
+
+def state(db: DataFlow, model: str) -> dict[str, Any]:
+    """Return the model's records by key, without secrets."""
+    found = db.list(model, limit=None, include_deleted=True)["records"]
+    return {record["id"]: {**record, "pin": "***"} for record in found}
+
+
+def entries(db: DataFlow) -> list[AuditEntry]:
+    return db.audit.get_recent_activity(limit=100_000)
+
+
+def rows(db: DataFlow) -> list[int | None]:
+    """Return how many records each row of the log holds, oldest first."""
+    found = portal.call(
+        db.database.fetch("SELECT records FROM dataflow_audit_log ORDER BY sequence", ())
+    )
+    return [row[0] for row in found]
+
+
+def run(db: DataFlow, sql: str) -> None:
+    """Run raw SQL in a transaction, which tells who makes the change."""
+
+    async def execute() -> None:
+        async with db.transaction():
+            await db.database.execute(sql, ())
+
+    portal.call(execute())
+
+
+def renamed(count: int, start: str) -> list[dict[str, Any]]:
+    """Return records that are new under keys of their own."""
+    return [{**item, "id": start + item["id"]} for item in items(count)]
+
+
+def rewritten(count: int, text: str) -> list[dict[str, Any]]:
+    """Return records with another text."""
+    return [{**item, "text": text} for item in items(count)]
+
+
+Change = Callable[[DataFlow], Any]
+CHANGES: dict[str, Change] = {
+    "create": lambda db: db.bulk_create("Item", renamed(150, "n")),
+    "update": lambda db: db.bulk_update("Item", {"number": {"$gt": -(2**63)}}, {"note": "new"}),
+    "update by key": lambda db: db.bulk_update("Item", rewritten(200, "by key")),
+    "upsert": lambda db: db.bulk_upsert("Item", rewritten(200, "up") + renamed(120, "m")),
+    "delete": lambda db: db.bulk_delete("Item", ids=[item["id"] for item in items(150)]),
+    "new keys": lambda db: run(db, "UPDATE items SET id = 'k' || id"),
+    "all gone": lambda db: db.bulk_delete("Item", all=True),
+}
+
+
+@pytest.mark.parametrize("name", list(CHANGES))
+def test_each_record_has_its_entry_with_all_values_before_and_after(db: DataFlow, name: str):
+    declare_item(db)
+    db.bulk_create("Item", items(200))
+    before = state(db, "Item")
+
+    with db.acting("ada", correlation_id=name):
+        CHANGES[name](db)
+
+    after, found = state(db, "Item"), db.audit.get_by_correlation_id(name)
+    assert {entry.key: entry.before for entry in found if entry.before} == {
+        key: before[key] for key in before if before[key] != after.get(key)
+    }
+    assert {entry.key: entry.after for entry in found if entry.after} == {
+        key: after[key] for key in after if after[key] != before.get(key)
+    }
+    actions = {(True, True): "update", (True, False): "delete", (False, True): "create"}
+    assert all(entry.action == actions[bool(entry.before), bool(entry.after)] for entry in found)
+    assert {entry.actor for entry in found} == {"ada"}
+    assert db.audit.verify().ok
+    assert db.audit.verify_records("Item").ok
+
+
+def test_on_postgresql_they_share_a_row_of_the_log(postgres_db: DataFlow):
+    db = postgres_db
+    declare_item(db)
+
+    db.bulk_create("Item", items(99))
+    db.bulk_update("Item", {}, {"note": "few"}, all=True)
+    db.bulk_create("Item", renamed(100, "n"))
+
+    assert rows(db) == [None] * 198 + [100]
+
+
+def test_very_many_are_in_parts(postgres_db: DataFlow):
+    db = postgres_db
+
+    @db.model(audit=True, timestamps=False)
+    class Number:
+        value: int
+
+    db.create_tables()
+    run(db, "INSERT INTO numbers (value) SELECT n FROM generate_series(1, 45000) AS n")
+    run(db, "UPDATE numbers SET value = -value")
+    run(db, "UPDATE numbers SET id = id + 100000 WHERE id <= 200")
+
+    parts = rows(db)
+    assert (len(parts), sum(part or 0 for part in parts)) == (9, 90_400)
+    assert [(e.action, e.changed) for e in db.audit.get_by_entity("Number", 30_000)] == [
+        ("update", {"value": (30_000, -30_000)}),
+        ("create", {}),
+    ]
+    moved = [entry.action for entry in db.audit.get_by_entity("Number", 7)]
+    assert moved == ["delete", "update", "create"]
+    assert db.audit.verify().ok
+
+
+def test_the_history_of_a_record_is_that_of_single_changes(db: DataFlow):
+    declare_item(db)
+    db.bulk_create("Item", items(150))
+    key = items(150)[77]["id"]
+    db.update("Item", key, {"note": "one"})
+    db.bulk_update("Item", {"id": {"$ne": "none"}}, {"note": "all"})
+    db.bulk_delete("Item", {"note": "all"})
+
+    found = db.audit.get_by_entity("Item", key)
+
+    assert [(entry.action, entry.changed.get("note")) for entry in found] == [
+        ("delete", None),
+        ("update", ("one", "all")),
+        ("update", (items(150)[77]["note"], "one")),
+        ("create", None),
+    ]
+
+
+def test_keys_of_several_columns_are_found(db: DataFlow):
+    @db.model(audit=True)
+    class Place:
+        row: int = Field(primary_key=True)
+        name: str = Field(primary_key=True)
+
+    db.bulk_create("Place", [{"row": n, "name": f'"{n}", \\'} for n in range(120)])
+
+    (entry,) = db.audit.get_by_entity("Place", {"row": 5, "name": '"5", \\'})
+    assert (entry.after or {})["row"] == 5
+    assert db.audit.get_by_entity("Place", (5, "6")) == []
+
+
+def test_negative_and_large_numbers_are_found(db: DataFlow):
+    @db.model(audit=True)
+    class Number:
+        id: int
+        value: int = 0
+
+    keys = [-(2**63) + 1, -1, 0, 1, 2**63 - 1, *range(10, 150)]
+    db.create_tables()
+    values = ", ".join(f"({key}, 0)" for key in keys)
+    run(db, f"INSERT INTO numbers (id, value) SELECT * FROM (VALUES {values}) AS v")
+
+    assert [len(db.audit.get_by_entity("Number", key)) for key in keys[:5]] == [1] * 5
+
+
+def test_pages_of_an_actors_entries_are_pieces_of_the_whole(db: DataFlow):
+    declare_item(db)
+    with db.acting("ada"):
+        db.bulk_create("Item", items(150))
+        db.update("Item", items(150)[0]["id"], {"note": "x"})
+        db.bulk_update("Item", {"id": {"$ne": ""}}, {"note": "y"})
+
+    def named(found: list[AuditEntry]) -> list[Any]:
+        return [(entry.action, entry.key, entry.sequence, entry.position) for entry in found]
+
+    whole = named(db.audit.get_by_user("ada", limit=1_000))
+    assert len(whole) == 301
+    assert whole[150][:2] == ("update", items(150)[0]["id"])
+    for skip, limit in (
+        (0, 0),
+        (0, 1),
+        (149, 3),
+        (150, 1),
+        (151, 10),
+        (300, 5),
+        (301, 5),
+        (7, 250),
+    ):
+        assert named(db.audit.get_by_user("ada", skip, limit)) == whole[skip : skip + limit]
+    assert named(db.audit.get_recent_activity(limit=155)) == whole[:155]
+
+
+def test_secrets_are_nowhere_in_them(db: DataFlow):
+    @db.model(audit=True)
+    class Card:
+        number: str = Field(primary_key=True, secret=True)
+        owner: str
+
+    db.bulk_create("Card", [{"number": f"4000-{n}", "owner": "Ada"} for n in range(120)])
+
+    stored = portal.call(db.database.fetch("SELECT after FROM dataflow_audit_log", ()))
+    assert not any('"4000-' in row[0] and "***" not in row[0] for row in stored)
+    assert {(entry.after or {})["number"] for entry in entries(db)} == {"***"}
+
+
+def test_each_tenant_has_its_own(db: DataFlow):
+    @db.model(audit=True, multi_tenant=True)
+    class Note:
+        text: str
+
+    for name in ("acme", "globex"):
+        with db.tenant(name):
+            db.bulk_create("Note", [{"text": name} for _ in range(120)])
+    run(db, "UPDATE notes SET text = 'changed'")
+
+    for name in ("acme", "globex"):
+        with db.tenant(name):
+            found = entries(db)
+            texts = {(entry.after or {})["text"] for entry in found}
+            assert (len(found), texts) == (240, {name, "changed"})
+            assert {entry.tenant for entry in found} == {name}
+            assert db.audit.verify().ok
+            assert db.audit.verify_records("Note").ok
+
+
+def test_records_that_move_to_another_tenant_leave_one_chain_for_the_other(postgres_db: DataFlow):
+    db = postgres_db
+
+    @db.model(audit=True, timestamps=False)
+    class Note:
+        tenant_id: str
+        text: str
+
+    db.bulk_create("Note", [{"tenant_id": "a", "text": str(n)} for n in range(150)])
+    run(db, "UPDATE notes SET tenant_id = 'b' WHERE id <= 140")
+
+    with db.tenant("a"):
+        assert {entry.action for entry in entries(db)[:140]} == {"delete"}
+    with db.tenant("b"):
+        assert [entry.action for entry in entries(db)] == ["create"] * 140
+    with db.all_tenants():
+        assert db.audit.verify_records("Note").ok
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "after = replace(after, 'user 7', 'user 8')",
+        "records = 119",
+        "first_key = last_key",
+        "last_key = last_key || '0'",
+        "before = after",
+        "records = NULL, first_key = NULL, last_key = NULL",
+    ],
+)
+def test_damage_to_one_is_found(postgres_db: DataFlow, damage: str):
+    db = postgres_db
+
+    @db.model(audit=True)
+    class User:
+        name: str
+
+    db.bulk_create("User", [{"name": f"user {n}"} for n in range(120)])
+    assert db.audit.verify().ok
+
+    async def tamper() -> None:
+        async with db.database.transaction():
+            await db.database.execute("SET LOCAL session_replication_role = replica", ())
+            await db.database.execute(f"UPDATE dataflow_audit_log SET {damage}", ())
+
+    portal.call(tamper())
+
+    assert [problem.kind for problem in db.audit.verify().problems] == ["altered"]
+
+
+def test_records_changed_behind_the_logs_back_are_found(postgres_db: DataFlow):
+    db = postgres_db
+
+    @db.model(audit=True)
+    class User:
+        name: str
+
+    db.bulk_create("User", [{"name": f"user {n}"} for n in range(120)])
+
+    async def change() -> None:
+        async with db.database.transaction():
+            await db.database.execute("SET LOCAL session_replication_role = replica", ())
+            await db.database.execute("UPDATE users SET name = 'eve' WHERE id = 5", ())
+            await db.database.execute("DELETE FROM users WHERE id = 6", ())
+
+    portal.call(change())
+
+    found = db.audit.verify_records("User").problems
+    assert found == (RecordProblem("5", "altered"), RecordProblem("6", "missing"))
+
+
+def test_a_change_in_another_time_zone_and_style_reads_the_same(postgres_db: DataFlow):
+    db = postgres_db
+
+    @db.model(audit=True)
+    class Event:
+        at: dt.datetime
+        day: dt.date
+
+    moment = dt.datetime(2026, 7, 1, 12, 0, 0, 123456, dt.UTC)
+    db.create("Event", at=moment, day=moment.date())
+    run(
+        db,
+        "WITH style AS MATERIALIZED (SELECT set_config('timezone', 'Asia/Kathmandu', true), "
+        "set_config('datestyle', 'SQL, DMY', true)) "
+        "INSERT INTO events (at, day, created_at, updated_at) "
+        "SELECT e.at, e.day, e.at, e.at FROM events AS e, generate_series(1, 120), style",
+    )
+
+    values = {((entry.after or {})["at"], (entry.after or {})["day"]) for entry in entries(db)}
+    assert values == {(moment, moment.date())}
