@@ -70,6 +70,7 @@ class AuditPolicy:
         used: Whether anything may be audited, so that calls must tell who makes them.
         walled: Whether the server keeps tenants apart; their tables are then watched, too.
         shared: The tables that tenants share.
+        specs: All models by table.
     """
 
     everything: bool = False
@@ -77,6 +78,7 @@ class AuditPolicy:
     used: bool = False
     walled: bool = False
     shared: set[sa.Table] = field(default_factory=set)
+    specs: dict[sa.Table, ModelSpec] = field(default_factory=dict)
 
     def enable(self, names: Sequence[str]) -> None:
         """Let models be audited: those named, or all where none is."""
@@ -86,6 +88,7 @@ class AuditPolicy:
 
     def admit(self, spec: ModelSpec) -> None:
         """Take note of a model that was declared."""
+        self.specs[spec.table] = spec
         self.used = self.used or self.covers(spec)
         if spec.tenant is not None:
             self.shared.add(spec.table)
@@ -95,6 +98,10 @@ class AuditPolicy:
         if spec.options.audit is not None:
             return spec.options.audit
         return self.everything or spec.name in self.names
+
+    def watches(self, table: sa.Table) -> bool:
+        """Whether changes of a table go into the audit log."""
+        return self.used and table in self.specs and self.covers(self.specs[table])
 
     def guard_of(self, spec: ModelSpec) -> Guard | None:
         """Return what triggers must do for a model, or None for nothing."""

@@ -350,7 +350,7 @@ def test_the_audit_log_tells_every_change(plain_url: str):
             db.bulk_create("Note", [{"text": f"t{n}"} for n in range(600)])
         with db.all_tenants():
             assert db.audit.verify().ok
-            assert db.audit.verify().entries == 602
+            assert len(db.audit.get_by_user("ada", limit=1_000)) == 602
 
 
 # ------------------------------------------------- transactions and sessions
