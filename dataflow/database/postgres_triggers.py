@@ -29,6 +29,9 @@ def _text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
+_SETTINGS = "SET timezone = 'UTC' SET datestyle = 'ISO' SET jit = off SET enable_seqscan = off"
+"""Values have one form whoever writes; compiling takes longer than most statements; who
+scans the heads conflicts with all serializable transactions."""
 _APART = 32
 """Partitions for transactions with one snapshot: each backend begins at one of its own,
 so that it seldom looks at a head that others have moved since."""
@@ -200,11 +203,11 @@ _EVENTS = {
 def _auditing(guard: Guard, schema: str) -> dict[str, tuple[str, ...]]:
     table = _DIALECT.identifier_preparer.format_table(guard.table)
     body = _Body(guard, schema).text()
-    base = trigger_name(body, "audit")
+    base = trigger_name(f"{_SETTINGS}{body}", "audit")
     function = f"{_quote(schema)}.{base}"
     create = (
         f"CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql "
-        f"SET timezone = 'UTC' SET datestyle = 'ISO' SET jit = off AS $dataflow${body}$dataflow$"
+        f"{_SETTINGS} AS $dataflow${body}$dataflow$"
     )
     found: dict[str, tuple[str, ...]] = {}
     for event, place in _EVENTS.items():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sqlite3
 import time
 import uuid
@@ -34,12 +33,13 @@ from dataflow.database.driver import (
 )
 from dataflow.database.sqlite_aggregates import AGGREGATES
 from dataflow.database.sqlite_audit import SqliteAudit
+from dataflow.database.sqlite_batches import BulkAudit, matching
 from dataflow.database.sqlite_connection import Patience, open_connection
 from dataflow.database.sqlite_errors import translate_error
 from dataflow.database.sqlite_functions import FUNCTIONS
 from dataflow.database.sqlite_triggers import AUDIT_FUNCTIONS
 from dataflow.errors import ConfigurationError, DataFlowError
-from dataflow.models.columntypes import DECIMAL_COLLATION, is_bytes
+from dataflow.models.columntypes import DECIMAL_COLLATION
 
 __all__ = ["SqliteConnection", "SqliteDriver", "add_functions"]
 
@@ -60,10 +60,15 @@ def _compare_decimals(left: str, right: str) -> int:
 
 
 class _Caller:
-    """Who makes the changes of a connection; its triggers ask."""
+    """Who makes the changes of a connection; its triggers ask.
+
+    Attributes:
+        apart: The table whose audit a bulk call writes by itself.
+    """
 
     actor: str | None = None
     correlation_id: str | None = None
+    apart: str | None = None
 
     def is_now(self, caller: Caller) -> None:
         self.actor, self.correlation_id = caller[0] or None, caller[1] or None
@@ -87,6 +92,7 @@ class SqliteConnection(sqlite3.Connection):
         caller = self.caller = _Caller()
         self.create_function("dataflow_actor", 0, lambda: caller.actor)
         self.create_function("dataflow_correlation_id", 0, lambda: caller.correlation_id)
+        self.create_function("dataflow_audit_apart", 1, lambda name: name == caller.apart)
         add_functions(self)
         self.execute("PRAGMA foreign_keys = ON")
         self.execute("PRAGMA recursive_triggers = ON")  # REPLACE deletes, and must say so
@@ -248,9 +254,21 @@ class SqliteDriver(SqliteAudit):
     ) -> int:
         total = 0
         for part in _parts(rows):
-            await self._insert_part(connection, table, columns, part)
+            insert = partial(self._insert_part, connection, table, columns, part)
+            audit = self._bulk_audit(connection, table, len(part))
+            if audit is None:
+                await insert()
+            else:
+                await audit.insert(_given_rowids(table, columns, part), insert)
             total += len(part)
         return total
+
+    def _bulk_audit(self, connection: Any, table: sa.Table, records: int) -> BulkAudit | None:
+        """Return what audits so many records at once, where the table is audited."""
+        guard = self.audit.guard_of(self.audit.specs[table]) if self.audit.watches(table) else None
+        if guard is None or not BulkAudit.suits(guard, records):
+            return None
+        return BulkAudit(connection, guard)
 
     async def _insert_part(
         self,
@@ -312,27 +330,10 @@ class SqliteDriver(SqliteAudit):
         """Return how many distinct keys of the rows have no record yet."""
         places = [plan.columns.index(column) for column in plan.conflict]
         keys = set(map(itemgetter(*places), rows))
-        table = self._name(plan.table)
-        if len(places) == 1:
-            column = plan.conflict[0]
-            value = "dataflow_unhex(value)" if is_bytes(column.type) else "value"
-            plain = [key.hex() for key in keys] if is_bytes(column.type) else list(keys)
-            match = f"{self._quoted(column)} IN (SELECT {value} FROM json_each(?))"
-            sql = f"SELECT count(*) FROM {table} WHERE {match}"
-        else:
-            plain = [[k.hex() if isinstance(k, bytes) else k for k in key] for key in keys]
-            match = " AND ".join(
-                f"t.{self._quoted(column)} = "
-                + (
-                    f"dataflow_unhex(j.value ->> {n})"
-                    if is_bytes(column.type)
-                    else f"j.value ->> {n}"
-                )
-                for n, column in enumerate(plan.conflict)
-            )
-            sql = f"SELECT count(*) FROM json_each(?) AS j CROSS JOIN {table} AS t WHERE {match}"
+        matched = matching(plan.table, plan.conflict, list(keys))
+        sql = f"SELECT count(*) {matched.source}"
         sql += self._among(plan).replace("WHERE", "AND")
-        ((existing,),) = await self.fetch(connection, sql, (json.dumps(plain),))
+        ((existing,),) = await self.fetch(connection, sql, (matched.argument,))
         return len(keys) - int(existing)
 
     async def update_rows(self, connection: Any, plan: UpdatePlan, rows: Rows) -> int:
@@ -349,7 +350,9 @@ class SqliteDriver(SqliteAudit):
         for part in _parts(rows):
             latest = {key(row): row for row in part}
             moved = [move(row) for row in latest.values()]
-            total += await connection.count_many(sql, moved)
+            update = partial(connection.count_many, sql, moved)
+            audit = self._bulk_audit(connection, plan.table, len(moved))
+            total += await (update() if audit is None else audit.update(list(latest), update))
         return total
 
     def _insert(self, table: sa.Table, columns: Columns, many: int = 1) -> str:
@@ -381,6 +384,14 @@ def _parts(rows: Rows) -> Iterator[list[tuple[Any, ...]]]:
     iterator = iter(rows)
     while part := list(islice(iterator, _PART_ROWS)):
         yield part
+
+
+def _given_rowids(table: sa.Table, columns: Columns, rows: Sequence[Row]) -> list[Any] | None:
+    """Return the keys of rows that bring whole numbers; all others are added at the end."""
+    (key, *more) = table.primary_key.columns
+    if more or not isinstance(key.type, sa.Integer) or key not in columns:
+        return None
+    return [row[list(columns).index(key)] for row in rows]
 
 
 def _is_read_only(connection: sa.Connection) -> bool:

@@ -17,7 +17,15 @@ from dataflow.models.auditlog import AUDIT_HEADS, AUDIT_LOG, HASHED
 from dataflow.models.columntypes import ExactFloat, is_bytes
 from dataflow.models.hashchain import genesis, link_hash
 
-__all__ = ["AUDIT_FUNCTIONS", "REFUSED", "record_statements", "table_triggers"]
+__all__ = [
+    "AUDIT_FUNCTIONS",
+    "REFUSED",
+    "key_of",
+    "quoted",
+    "record_statements",
+    "table_triggers",
+    "value_of",
+]
 
 REFUSED = "append-only: "
 """How the message of a trigger begins that refuses a change."""
@@ -38,13 +46,13 @@ def _text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
-_quote = _DIALECT.identifier_preparer.quote_identifier
+quoted = _DIALECT.identifier_preparer.quote_identifier
 
 
 def table_triggers(guard: Guard) -> dict[str, tuple[str, ...]]:
     """Return `{trigger: statements that create it}` for a table."""
     found: dict[str, tuple[str, ...]] = {}
-    table = _quote(guard.table.name)
+    table = quoted(guard.table.name)
     for event in guard.refused:
         message = _text(f"{REFUSED}{guard.model}: {event}")
         rest = f"BEFORE {event} ON {table} BEGIN SELECT RAISE(ABORT, {message}); END"
@@ -60,13 +68,15 @@ def table_triggers(guard: Guard) -> dict[str, tuple[str, ...]]:
 
 def _audits(guard: Guard) -> Iterator[tuple[str, str, str]]:
     """Yield kind, event and body of the triggers; a new key makes another record."""
-    table = _quote(guard.table.name)
-    same = " AND ".join(f"NEW.{_quote(c.name)} IS OLD.{_quote(c.name)}" for c in guard.key)
+    table = quoted(guard.table.name)
+    same = " AND ".join(f"NEW.{quoted(c.name)} IS OLD.{quoted(c.name)}" for c in guard.key)
     gone, new = _entry(guard, "delete", "OLD"), _entry(guard, "create", "NEW")
-    yield "insert", f"AFTER INSERT ON {table}", new
+    here = f"WHEN NOT dataflow_audit_apart({_text(str(guard.table.name))})"  # but for bulk calls
+    changed = _entry(guard, "update", "NEW")
+    yield "insert", f"AFTER INSERT ON {table} {here}", new
     yield "delete", f"AFTER DELETE ON {table}", gone
-    yield "update", f"AFTER UPDATE ON {table} WHEN {same}", _entry(guard, "update", "NEW")
-    yield "rekey", f"AFTER UPDATE ON {table} WHEN NOT ({same})", gone + new
+    yield "update", f"AFTER UPDATE ON {table} {here} AND {same}", changed
+    yield "rekey", f"AFTER UPDATE ON {table} {here} AND NOT ({same})", gone + new
 
 
 def _entry(guard: Guard, action: str, row: str) -> str:
@@ -77,13 +87,13 @@ def _entry(guard: Guard, action: str, row: str) -> str:
     log, heads = AUDIT_LOG.name, AUDIT_HEADS.name
     chain, tenant = "''", "NULL"
     if guard.tenant is not None:
-        tenant = f"CAST({'OLD' if action == 'update' else row}.{_quote(guard.tenant.name)} AS TEXT)"
+        tenant = f"CAST({'OLD' if action == 'update' else row}.{quoted(guard.tenant.name)} AS TEXT)"
         chain = f"coalesce({tenant}, '')"
     values = dict.fromkeys(HASHED, "NULL") | {
         "chain": chain, "partition": "0", "at": _MOMENT, "model": _text(guard.model),
         "table_name": _text(str(guard.table.fullname)), "actor": "dataflow_actor()",
         "tenant": tenant, "correlation_id": "dataflow_correlation_id()",
-        "action": _text(action), "record_key": _key(guard, row),
+        "action": _text(action), "record_key": key_of(guard, row),
         "before": "NULL" if action == "create" else _row(guard, "OLD"),
         "after": "NULL" if action == "delete" else _row(guard, "NEW"),
     }  # fmt: skip
@@ -105,22 +115,24 @@ def _entry(guard: Guard, action: str, row: str) -> str:
 """
 
 
-def _value(column: sa.Column[Any], row: str) -> str:
-    value = f"{row}.{_quote(column.name)}"
+def value_of(column: sa.Column[Any], row: str) -> str:
+    """Return a column's value as JSON takes it."""
+    value = f"{row}.{quoted(column.name)}"
     if isinstance(column.type, ExactFloat | sa.Float):  # SQLite's JSON keeps 15 digits
         return f"dataflow_audit_float({value})"
     return f"iif({value} IS NULL, NULL, lower(hex({value})))" if is_bytes(column.type) else value
 
 
-def _key(guard: Guard, row: str) -> str:
-    texts = [f"CAST({_value(column, row)} AS TEXT)" for column in guard.key]
+def key_of(guard: Guard, row: str) -> str:
+    """Return a row's key as text."""
+    texts = [f"CAST({value_of(column, row)} AS TEXT)" for column in guard.key]
     return texts[0] if len(texts) == 1 else f"json_array({', '.join(texts)})"
 
 
 def _row(guard: Guard, row: str) -> str:
     """Return a row as JSON, without the values of masked columns."""
     pairs = [
-        (str(column.name), "'***'" if column.name in guard.masked else _value(column, row))
+        (str(column.name), "'***'" if column.name in guard.masked else value_of(column, row))
         for column in guard.columns
     ]
     first, rest = pairs[:_MOST], pairs[_MOST:]

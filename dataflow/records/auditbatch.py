@@ -4,6 +4,7 @@ The first line is JSON: `{"columns": [[name, kind], …], "key": position}`, wit
 `number`, `bool`, `text` and `json`. Each further line is a record, as PostgreSQL writes
 rows (see "Composite Type Input and Output Syntax" in its manual): `(1,"with space",,t)`.
 The value at `key` is the record's key; if there are no more columns, it stands alone.
+With `"rows": "json"`, as SQLite's audit has it, each record is a JSON list instead.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-__all__ = ["Stored", "changed_records", "escaped"]
+__all__ = ["Stored", "changed_records", "written"]
 
 Stored = dict[str, Any]
 """A record as the log has it, by column."""
@@ -58,9 +59,10 @@ def changed_records(
         yield key, was.get(key), now.get(key)
 
 
-def escaped(key: str) -> str:
-    """Return a key as it stands in the lines, but for quotes around it."""
-    return key.replace("\\", "\\\\").replace('"', '""')
+def written(key: str) -> set[str]:
+    """Return the ways in which a key may stand in the lines, but for quotes around it."""
+    doubled = key.replace("\\", "\\\\").replace('"', '""')
+    return {doubled, json.dumps(key, ensure_ascii=False)[1:-1]}
 
 
 def _records(lines: str | None) -> dict[str, Stored]:
@@ -70,6 +72,11 @@ def _records(lines: str | None) -> dict[str, Stored]:
     shape = json.loads(header)
     columns, key_at = [(name, _READ[kind]) for name, kind in shape["columns"]], shape["key"]
     found: dict[str, Stored] = {}
+    if shape.get("rows") == "json":
+        for line in body.split("\n"):
+            *values, key = json.loads(line, parse_float=Decimal)
+            found[key] = dict(zip((name for name, _ in columns), values, strict=True))
+        return found
     for values in _rows(body):
         pairs = zip(columns, values, strict=False)
         found[values[key_at] or ""] = {

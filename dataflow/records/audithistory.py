@@ -14,7 +14,7 @@ from dataflow.database.driver import Driver
 from dataflow.models.auditlog import AUDIT_LOG, key_order
 from dataflow.models.spec import ModelSpec
 from dataflow.query.processors import bind_processor
-from dataflow.records.auditbatch import escaped
+from dataflow.records.auditbatch import written
 from dataflow.records.auditentry import AuditEntry, read_entries
 
 __all__ = ["History", "Ways", "key_text"]
@@ -122,9 +122,10 @@ class History:
         order = [key_order(key, whole=self._whole_numbers) for key in keys]
         conditions: list[Any] = [_log.first_key <= max(order), _log.last_key >= min(order)]
         if len(keys) == 1:
-            shown = escaped(keys[0])
             lines = (
-                column.contains(shown, autoescape=True) for column in (_log.before, _log.after)
+                column.contains(text, autoescape=True)
+                for text in sorted(written(keys[0]))
+                for column in (_log.before, _log.after)
             )
             conditions.append(sa.or_(*lines))
         return conditions
