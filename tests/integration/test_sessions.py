@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -282,6 +283,35 @@ def test_anothers_engine_takes_the_tenant_of_the_call(
             asyncio.run(main())
     else:
         assert asyncio.run(main()) == ["globex", "globex"]
+
+
+def test_the_work_of_a_flush_grows_with_its_objects_alone(memory: DataFlow):
+    house = furnish(memory)
+
+    def calls_of(count: int) -> int:
+        """Return how many functions a flush calls."""
+        calls = 0
+
+        def notice(frame: Any, kind: str, argument: Any) -> None:
+            nonlocal calls
+            calls += kind in ("call", "c_call")
+
+        with memory.session("acme") as session:
+            session.add_all([house.Note(title="x") for _ in range(count)])
+            sys.setprofile(notice)
+            try:
+                session.flush()
+            finally:
+                sys.setprofile(None)
+        return calls
+
+    calls_of(1)
+    first = calls_of(50)
+
+    assert calls_of(200) < 5 * first
+    for number in range(50):
+        memory.model(type(f"Other{number}", (), {"__annotations__": {"id": int}}))
+    assert calls_of(50) < 1.1 * first
 
 
 def test_a_streamed_result_keeps_the_tenant(db: DataFlow):
