@@ -82,9 +82,7 @@ class Operations(Reading[T]):
                     stamp(self.session)
                 self.session.flush()
         except StaleDataError as error:
-            raise StaleRecordError(
-                model=self.spec.name, key="record", found="a later one", expected="the one read"
-            ) from error
+            raise StaleRecordError(model=self.spec.name) from error
 
     def change(self, record: T, data: Mapping[str, Any]) -> None:
         """Set checked values on a record.

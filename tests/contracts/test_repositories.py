@@ -540,7 +540,9 @@ def test_of_two_sessions_that_change_a_record_the_second_is_refused(house: House
 
     first.update(1, {"pages": 2})
     house.commit(first)
-    with pytest.raises(StaleRecordError):
+    with pytest.raises(
+        StaleRecordError, match=r"'Book' (was changed or removed|id=1 is at version 2)"
+    ):
         second.update(theirs, {"pages": 3}, expect_version=1)
     house.rollback(second)
 
