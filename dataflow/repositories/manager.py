@@ -8,7 +8,7 @@ from typing import Any, Self, cast
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
-from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.orm import DeclarativeBase, Mapper
 
 from dataflow.app import DataFlow
 from dataflow.context import ALL_TENANTS, Setting, tenant
@@ -51,12 +51,15 @@ class DatabaseManager:
             )
         self.db = db if db is not None else DataFlow(given)
         self._base = base
+        self._seen: frozenset[Mapper[Any]] = frozenset()
 
     def register(self) -> list[str]:
         """Make models of the base's classes that are none yet; return the names of all."""
-        found = [mapper.class_ for mapper in self._base.registry.mappers]
+        mappers = self._base.registry.mappers
+        found = [mapper.class_ for mapper in mappers - self._seen]
         for model in sorted(filter(self._is_own, found), key=lambda model: model.__name__):
             self.db.model(model)
+        self._seen = mappers
         return self.db.list_models()
 
     def _is_own(self, model: type[DeclarativeBase]) -> bool:

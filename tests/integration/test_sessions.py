@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +10,7 @@ import session_forged_reads
 import session_forged_writes
 import session_reads
 import sqlalchemy as sa
+from effort import calls_of
 from session_house import CANARY, FORGED, READS, House, Route, fill, furnish, furnish_declarative
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -288,30 +288,18 @@ def test_anothers_engine_takes_the_tenant_of_the_call(
 def test_the_work_of_a_flush_grows_with_its_objects_alone(memory: DataFlow):
     house = furnish(memory)
 
-    def calls_of(count: int) -> int:
-        """Return how many functions a flush calls."""
-        calls = 0
-
-        def notice(frame: Any, kind: str, argument: Any) -> None:
-            nonlocal calls
-            calls += kind in ("call", "c_call")
-
+    def flush_of(count: int) -> int:
         with memory.session("acme") as session:
             session.add_all([house.Note(title="x") for _ in range(count)])
-            sys.setprofile(notice)
-            try:
-                session.flush()
-            finally:
-                sys.setprofile(None)
-        return calls
+            return calls_of(session.flush)
 
-    calls_of(1)
-    first = calls_of(50)
+    flush_of(1)
+    first = flush_of(50)
 
-    assert calls_of(200) < 5 * first
+    assert flush_of(200) < 5 * first
     for number in range(50):
         memory.model(type(f"Other{number}", (), {"__annotations__": {"id": int}}))
-    assert calls_of(50) < 1.1 * first
+    assert flush_of(50) < 1.1 * first
 
 
 def test_a_streamed_result_keeps_the_tenant(db: DataFlow):
