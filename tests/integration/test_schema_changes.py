@@ -5,7 +5,7 @@ import datetime as dt
 import enum
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -25,20 +25,6 @@ from dataflow.models.mixins import CorrelationMixin, TenantMixin
 from dataflow.portal import portal
 
 Open = Callable[..., DataFlow]
-
-
-@pytest.fixture
-def open_db(url: str) -> Iterator[Open]:
-    """Open DataFlow objects on one database, like programs that follow each other."""
-    opened: list[DataFlow] = []
-
-    def make(**settings: Any) -> DataFlow:
-        opened.append(DataFlow(url, **settings))
-        return opened[-1]
-
-    yield make
-    for database in opened:
-        database.close()
 
 
 def on_connection(db: DataFlow, work: Callable[[sa.Connection], Any]) -> Any:
