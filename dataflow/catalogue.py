@@ -45,6 +45,7 @@ class Catalogue:
         self._config = config
         self._database = database
         self._nodes = nodes
+        self._scopes: dict[str, Scope] = {}
         self._pending: dict[str, ModelSpec] = {}
         self._pending_lock = threading.Lock()
         me: weakref.ref[Catalogue] = weakref.ref(self)
@@ -108,7 +109,7 @@ class Catalogue:
         """Bring a model back whose replacement turned out to be wrong."""
         table = store.spec.table
         self.mapping.metadata._add_table(table.name, table.schema, table)  # noqa: SLF001 - the way back from remove()
-        self.stores[store.spec.name] = store
+        self._keep(store)
         for node_type in nodes_for_model(store, Bulk(store)):
             self._nodes.add(node_type, store.spec.location)
 
@@ -128,7 +129,7 @@ class Catalogue:
         self.mapping.metadata.remove(old.table)
         # Links are found through this object; SQLAlchemy would warn of a second class.
         _remove_class(old.name, old.model, self.mapping._class_registry)  # noqa: SLF001 - no public call
-        del self.stores[old.name]
+        del self.stores[old.name], self._scopes[old.table.fullname]
         for node_type in list(self._nodes):
             if getattr(node_type, "spec", None) is old:
                 self._nodes.remove(node_type.node_type)
@@ -137,12 +138,17 @@ class Catalogue:
         store = Store(self._database, spec, self.finder, self.prepare)
         for node_type in nodes_for_model(store, Bulk(store)):
             self._nodes.add(node_type, spec.location)
-        self.stores[spec.name] = store
+        self._keep(store)
         self._database.driver.audit.admit(spec)
         with self._pending_lock:
             self._pending[spec.name] = spec
-        shared = [s.table.fullname for s in self.specs() if s.tenant]
-        keep_within_tenant(self.tables(), shared)
+        if spec.tenant is not None:  # others may refer to it that were declared before
+            shared = [name for name, scope in self._scopes.items() if scope.tenant is not None]
+            keep_within_tenant(self.tables(), shared)
+
+    def _keep(self, store: Store) -> None:
+        self.stores[store.spec.name] = store
+        self._scopes[store.spec.table.fullname] = store.scope
 
     async def reflect(self, names: Sequence[str]) -> list[type]:
         """Make models of tables that exist; see `DataFlow.reflect`."""
@@ -163,9 +169,9 @@ class Catalogue:
         tables = {spec.table.fullname: spec.table for spec in self.specs()}
         return tables | dict(self.mapping.metadata.tables)
 
-    def scopes(self) -> dict[str, Scope]:
-        """Return the scope of each model by its table's full name."""
-        return {s.spec.table.fullname: s.scope for s in self.stores.values()}
+    def scopes(self) -> Mapping[str, Scope]:
+        """Return the scope of each model by its table's full name; it grows with the models."""
+        return self._scopes
 
     def specs(self) -> list[ModelSpec]:
         """Return all models, in order of declaration."""

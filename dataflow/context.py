@@ -47,7 +47,11 @@ tenant: ContextVar[Any] = ContextVar("dataflow_tenant", default=None)
 """The tenant whose records a call may see; None: none was set."""
 
 session_tenant: ContextVar[Any] = ContextVar("dataflow_session_tenant", default=None)
-"""The tenant of the session whose statement is being executed."""
+"""The tenant of the session whose statement is being executed.
+
+Each statement of a session sets it, for the parameters of that very statement, which
+know of no connection. Nothing resets it, so that nobody else may read it.
+"""
 
 actor: ContextVar[str | None] = ContextVar("dataflow_actor", default=None)
 """Who makes changes, for the audit trail."""

@@ -9,7 +9,7 @@ from contextvars import Token
 from typing import Any, Self, TypeVar
 
 from dataflow.context import Deadline, deadline
-from dataflow.errors import DeadlineExceededError, ParameterError
+from dataflow.errors import DeadlineExceededError, ParameterError, shown
 
 __all__ = ["DeadlineBlock", "in_time", "within"]
 
@@ -21,8 +21,8 @@ class DeadlineBlock:
 
     def __init__(self, seconds: float) -> None:
         """Keep the time, which begins to run with the block."""
-        if not seconds > 0:
-            raise ParameterError(problem=f"a deadline needs seconds > 0, not {seconds!r}.")
+        if not isinstance(seconds, int | float) or not seconds > 0:
+            raise ParameterError(problem=f"a deadline needs seconds > 0, not {shown(seconds)}.")
         self._seconds = seconds
         self._tokens: list[Token[Deadline | None]] = []
 

@@ -10,7 +10,7 @@ from typing import Any, TypedDict, TypeVar, Unpack
 from dataflow.database.again import Repeats, repeat
 from dataflow.database.database import Database
 from dataflow.database.driver import Isolation
-from dataflow.errors import ExecutionError, ParameterError, TransactionAbortedError
+from dataflow.errors import ExecutionError, ParameterError, TransactionAbortedError, shown
 
 __all__ = ["TransactionOptions", "rerun", "rerun_blocking"]
 
@@ -33,12 +33,20 @@ async def rerun(
     """Await `work(*args)` in a transaction, again and again while it fails in passing.
 
     Inside an open transaction it runs once, as a part of that.
+
+    Raises:
+        ParameterError: For what cannot be called, or gives nothing to await.
     """
+    if not callable(work):
+        raise _nothing_to_await(work)
 
     async def once() -> T:
         try:
             async with database.transaction(**options):
-                return await work(*args)
+                running = work(*args)
+                if not inspect.isawaitable(running):
+                    raise _nothing_to_await(work)
+                return await running
         except TransactionAbortedError as error:
             raise _reason(error) from error.__cause__
 
@@ -59,8 +67,14 @@ def rerun_blocking(
     """Do the same for sync callers.
 
     Raises:
-        ParameterError: For a coroutine function, which nothing here would await.
+        ParameterError: For a coroutine function, which nothing here would await, and for
+            what cannot be called.
     """
+    if not callable(work):
+        raise ParameterError(
+            problem=f"run_transaction calls a function, not {shown(work)}.",
+            advise="db.run_transaction(work, *args), where work calls methods of db",
+        )
     if inspect.iscoroutinefunction(work):
         raise ParameterError(
             problem="run_transaction calls functions, and got a coroutine function.",
@@ -77,6 +91,13 @@ def rerun_blocking(
                 raise
             pause_s = repeats.pause_after(found)
         time.sleep(pause_s)
+
+
+def _nothing_to_await(work: Any) -> ParameterError:
+    return ParameterError(
+        problem=f"aio.run_transaction awaits a coroutine function, not {shown(work)}.",
+        advise="await db.aio.run_transaction(work, *args), where work is an async def",
+    )
 
 
 def _reason(error: Exception) -> Exception:

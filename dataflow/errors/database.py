@@ -107,11 +107,29 @@ class MultipleRecordsError(DatabaseError):
 
 
 class StaleRecordError(DatabaseError):
-    """The record was changed by someone else since it was read."""
+    """The record was changed by someone else since it was read.
+
+    Attributes:
+        key: Which record; None where a session wrote several at once.
+        found: The version that it has; None where nobody looked.
+        expected: The version that was read.
+    """
 
     code = "DF208"
     retryable = True
     text = "{model!r} {key} is at version {found}, expected {expected}."
+    model: str
+    key: str | None = None
+    found: int | None = None
+    expected: int | None = None
+
+    def problem_text(self) -> str:
+        """Tell the versions, where they are known."""
+        if self.found is not None:
+            return super().problem_text()
+        return (
+            f"a record of {self.model!r} was changed or removed by someone else since it was read."
+        )
 
     def advice(self) -> str:
         """Say how to go on."""

@@ -75,7 +75,12 @@ def _tenant_field(fields: Mapping[str, FieldSpec], options: ModelOptions) -> dic
     generated = any(field.generated == "database" for field in fields.values())
     given.column.primary_key = given.info.primary_key or not generated
     given.column.nullable = False
-    return {TENANT: replace(given, nullable=False, generated="dataflow", default=MISSING)}
+    return {TENANT: _kept_tenant(replace(given, nullable=False))}
+
+
+def _kept_tenant(field: FieldSpec) -> FieldSpec:
+    """Return the tenant's field without a default: whose a record is depends on the call."""
+    return replace(field, generated="dataflow", default=MISSING, default_factory=None)
 
 
 def _refuse_twins(model: type, fields: Mapping[str, FieldSpec], hints: Hints) -> None:
@@ -412,10 +417,11 @@ def maintained_fields(
                 problem=f"option {option} needs a column {name!r}.",
                 advise="declare it, or inherit the mixin that does",
             )
-    return {
+    kept = {
         name: replace(field, generated="dataflow") if name in wanted else field
         for name, field in fields.items()
     }
+    return kept | {TENANT: _kept_tenant(kept[TENANT])} if TENANT in wanted else kept
 
 
 def _mapped_field(mapper: Mapper[Any], name: str, column: sa.Column[Any]) -> FieldSpec:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from dataflow.context import ALL_TENANTS, session_tenant, tenant
+from dataflow.context import ALL_TENANTS, tenant
 from dataflow.errors import OptionError, ParameterError, shown
 from dataflow.models.naming import index_name
 
@@ -88,8 +88,12 @@ def as_stored(tenant_id: Any, column: sa.Column[Any]) -> Any:
 
 
 def tenant_default(context: Any) -> Any:
-    """Return the tenant of the session, or else of the call, for a record without one."""
-    current = session_tenant.get() or tenant.get()
+    """Return the tenant of the session, or else of the call, for a record without one.
+
+    Sessions of ours say it on their connection; anyone else's connection says nothing.
+    """
+    options = context.connection.get_execution_options()
+    current = options["dataflow_tenant"] if "dataflow_tenant" in options else tenant.get()
     if current is None or current is ALL_TENANTS:
         return None
     return as_stored(current, context.current_column)

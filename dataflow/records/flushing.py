@@ -14,6 +14,7 @@ from dataflow.errors import AppendOnlyError, ParameterError, UnknownModelError
 from dataflow.models.columns import utc_now
 from dataflow.models.spec import ModelSpec
 from dataflow.models.tenancy import as_stored
+from dataflow.records.scope import Scope
 
 __all__ = ["ScopedSession", "stamp"]
 
@@ -88,9 +89,12 @@ def _check_home(session: Session, spec: ModelSpec) -> None:
     Raises:
         UnknownModelError: Naming the models that the session's database has.
     """
-    models: Callable[[], Mapping[str, ModelSpec]] | None = session.info.get("models")
-    if models is not None and models().get(spec.table.fullname) is not spec:
-        known = tuple(found.name for found in models().values())
+    scopes: Callable[[], Mapping[str, Scope]] | None = session.info.get("scopes")
+    if scopes is None:
+        return
+    own = scopes().get(spec.table.fullname)
+    if own is None or own.spec is not spec:
+        known = tuple(scope.spec.name for scope in list(scopes().values()))
         raise UnknownModelError(name=spec.name, known=known)
 
 

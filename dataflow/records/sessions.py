@@ -6,7 +6,7 @@ import copy
 import re
 import threading
 import weakref
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import Token
 from typing import Any, NamedTuple
 
@@ -22,7 +22,6 @@ from dataflow.database.database import Database
 from dataflow.database.lane import Lane
 from dataflow.database.transaction import Level
 from dataflow.errors import DataFlowError, ParameterError, UnscopedStatementError
-from dataflow.models.spec import ModelSpec
 from dataflow.models.tenancy import checked_tenant
 from dataflow.records.flushing import ScopedSession
 from dataflow.records.joined import Joined, leave_transactions_alone
@@ -48,7 +47,7 @@ class Sessions:
     def __init__(
         self,
         database: Database,
-        scopes: Callable[[], dict[str, Scope]],
+        scopes: Callable[[], Mapping[str, Scope]],
         prepare_schema: Callable[[], Awaitable[None]],
     ) -> None:
         """Keep the parts; engines are made at first use.
@@ -59,7 +58,7 @@ class Sessions:
             prepare_schema: Awaited before a session opens.
         """
         self._database = database
-        self._scopes = scopes
+        self.scopes = scopes
         self.prepare_schema = prepare_schema
         self._engines: weakref.WeakKeyDictionary[Any, dict[Kind, Any]] = weakref.WeakKeyDictionary()
         self._joining: weakref.WeakKeyDictionary[Lane, dict[Kind, sa.Engine]]
@@ -71,10 +70,6 @@ class Sessions:
         """Return what a session for a tenant, or for all, sees."""
         current = tenant.get() if chosen is None else chosen
         return Kind(one_tenant=current is not ALL_TENANTS, live=not include_deleted)
-
-    def models(self) -> dict[str, ModelSpec]:
-        """Return the models of the database by their tables' full names."""
-        return {name: scope.spec for name, scope in self._scopes().items()}
 
     def current(self) -> Level | None:
         """Return the transaction that the caller runs in, or None."""
@@ -168,10 +163,11 @@ class Sessions:
 
     def _rules(self, kind: Kind) -> Rules:
         def scope_of(table: str) -> Scope | None:
-            return self._scopes().get(table)
+            return self.scopes().get(table)
 
         def shared() -> list[str]:
-            return [name for name, scope in self._scopes().items() if scope.tenant is not None]
+            scopes = list(self.scopes().items())  # a thread may declare a model meanwhile
+            return [name for name, scope in scopes if scope.tenant is not None]
 
         return Rules(scope_of, shared, kind.one_tenant, kind.live)
 
@@ -190,8 +186,9 @@ class Sessions:
             del connection, cursor, parameters, many
             if context.compiled is None or context.isddl:
                 rules.refuse_text(statement)
-            elif context.isinsert:
+            elif context.isinsert and "dataflow_checked" not in vars(context):
                 _check_owner(context, rules.scope_of)
+                context.dataflow_checked = True  # of all its rows, which may come in many parts
 
         event.listen(engine, "before_execute", _remember_tenant)
         event.listen(engine, "handle_error", _keep_own)
@@ -251,26 +248,27 @@ def _check_owner(context: Any, scope_of: Callable[[str], Scope | None]) -> None:
     if scope is None or scope.tenant is None:
         return
     name, mine = scope.tenant.column.key, scope.tenant.of_session()
-    key = table.autoincrement_column
-    for values in context.compiled_parameters:
-        owners = _values_of(name, values)
-        same = str if isinstance(mine, str) else _itself
-        if not owners or any(owner is None or same(owner) != mine for owner in owners):
+    key, rows = getattr(table.autoincrement_column, "key", None), context.compiled_parameters
+    owners, keys = _names_of(name, rows), [] if key is None else _names_of(key, rows)
+    same = str if isinstance(mine, str) else _itself
+    for values in rows:
+        given = [values[owner] for owner in owners]
+        if not given or any(owner is None or same(owner) != mine for owner in given):
             raise UnscopedStatementError(
                 problem=f"{scope.tenant.name!r} of a new record of {table.fullname!r} is not "
                 "the session's tenant."
             )
-        if key is not None and any(given is not None for given in _values_of(key.key, values)):
+        if any(values[part] is not None for part in keys):
             raise UnscopedStatementError(
-                problem=f"the database generates {key.key!r} of {table.fullname!r}, whose "
+                problem=f"the database generates {key!r} of {table.fullname!r}, whose "
                 "conflicts would tell of other tenants."
             )
 
 
-def _values_of(name: str, parameters: Mapping[str, Any]) -> list[Any]:
-    """Return a column's parameters; in an INSERT of many VALUES each row has one."""
-    numbered = re.compile(rf"{re.escape(name)}(_m\d+)?")
-    return [value for key, value in parameters.items() if numbered.fullmatch(key)]
+def _names_of(column: str, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the names of a column's parameters; in an INSERT of many VALUES there are many."""
+    numbered = re.compile(rf"{re.escape(column)}(_m\d+)?")
+    return list(filter(numbered.fullmatch, rows[0])) if rows else []
 
 
 class SessionBlock:
@@ -283,7 +281,7 @@ class SessionBlock:
         if chosen is not None and chosen is not ALL_TENANTS:
             checked_tenant(chosen)
         self._sessions = sessions
-        self._info = {"tenant": chosen, "models": sessions.models}
+        self._info = {"tenant": chosen, "scopes": sessions.scopes}
         self._include_deleted = include_deleted
         self._options = _READ_ONLY if read_only else {}
         self._open: AsyncSession | None = None

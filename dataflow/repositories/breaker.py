@@ -14,6 +14,7 @@ from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError
 
 from dataflow.errors import (
     CircuitOpenError,
+    ConfigurationError,
     DatabaseError,
     DefinitionError,
     MissingExtraError,
@@ -26,6 +27,16 @@ State = Literal["closed", "open", "half-open"]
 _ANSWERS = (DefinitionError, DatabaseError, IntegrityError, DataError, ProgrammingError)
 """Errors that only a database in good health can give."""
 _STATES: dict[str, State] = {"closed": "closed", "opened": "open", "half-opened": "half-open"}
+
+
+def _check(failure_threshold: Any, recovery_timeout: Any, name: Any) -> None:
+    counts = isinstance(failure_threshold, int) and failure_threshold >= 1
+    waits = isinstance(recovery_timeout, int | float) and recovery_timeout >= 0
+    if not counts or not waits or not isinstance(name, str):
+        raise ConfigurationError(
+            problem="CircuitBreaker needs a whole failure_threshold ≥ 1, a recovery_timeout ≥ 0 "
+            "and a text as name."
+        )
 
 
 class CircuitBreaker:
@@ -42,6 +53,7 @@ class CircuitBreaker:
         name: For the error's text.
 
     Raises:
+        ConfigurationError: For other numbers, and for a name that is no text.
         MissingExtraError: If purgatory is not installed.
     """
 
@@ -49,6 +61,7 @@ class CircuitBreaker:
         self, failure_threshold: int = 5, recovery_timeout: float = 60.0, name: str = "database"
     ) -> None:
         """Begin closed."""
+        _check(failure_threshold, recovery_timeout, name)
         try:
             purgatory = importlib.import_module("purgatory")
         except ModuleNotFoundError:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any, Self, cast
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
-from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.orm import DeclarativeBase, Mapper
 
 from dataflow.app import DataFlow
 from dataflow.context import ALL_TENANTS, Setting, tenant
@@ -51,12 +51,15 @@ class DatabaseManager:
             )
         self.db = db if db is not None else DataFlow(given)
         self._base = base
+        self._seen: frozenset[Mapper[Any]] = frozenset()
 
     def register(self) -> list[str]:
         """Make models of the base's classes that are none yet; return the names of all."""
-        found = [mapper.class_ for mapper in self._base.registry.mappers]
+        mappers = self._base.registry.mappers
+        found = [mapper.class_ for mapper in mappers - self._seen]
         for model in sorted(filter(self._is_own, found), key=lambda model: model.__name__):
             self.db.model(model)
+        self._seen = mappers
         return self.db.list_models()
 
     def _is_own(self, model: type[DeclarativeBase]) -> bool:
@@ -150,6 +153,8 @@ class DatabaseManager:
     async def cleanup_old_data(self, days: int = 2_555) -> dict[str, int]:
         """Remove for good what was soft-deleted more than some days ago, of all tenants.
 
+        Each tenant's records go in a transaction of their own.
+
         Args:
             days: From 0; the default is seven years, as many frameworks ask for.
 
@@ -161,15 +166,32 @@ class DatabaseManager:
         """
         if days < 0:
             raise ParameterError(problem=f"days must be from 0, not {days}.")
-        limit, removed = utc_now() - dt.timedelta(days=days), {}
-        async with self._session(ALL_TENANTS) as session:
-            for spec in self._specs():
-                if spec.options.soft_delete:
-                    old = spec.fields["deleted_at"].column < limit
-                    result = await session.execute(sa.delete(spec.table).where(old))
-                    removed[spec.name] = int(cast("Any", result).rowcount)
-            await session.commit()
+        limit = utc_now() - dt.timedelta(days=days)
+        kept = [spec for spec in self._specs() if spec.options.soft_delete]
+        old = {spec.name: spec.fields["deleted_at"].column < limit for spec in kept}
+        removed = dict.fromkeys(old, 0)
+        for owner, specs in (await self._owners(kept, old)).items():
+            async with self.get_session(owner, include_deleted=True) as session:
+                for spec in specs:
+                    result = await session.execute(sa.delete(spec.table).where(old[spec.name]))
+                    removed[spec.name] += int(cast("Any", result).rowcount)
+                await session.commit()
         return removed
+
+    async def _owners(
+        self, specs: Sequence[ModelSpec], old: Mapping[str, sa.ColumnElement[bool]]
+    ) -> dict[Any, list[ModelSpec]]:
+        """Return the models by whose old records they have; under all tenants one only reads."""
+        owners: dict[Any, list[ModelSpec]] = {}
+        async with self._session(ALL_TENANTS) as session:
+            for spec in specs:
+                found: Iterable[Any] = [ALL_TENANTS]
+                if spec.tenant is not None:
+                    whose = sa.select(spec.tenant.column).where(old[spec.name]).distinct()
+                    found = await session.scalars(whose)
+                for owner in found:
+                    owners.setdefault(owner, []).append(spec)
+        return owners
 
     async def get_engine(self) -> AsyncEngine:
         """Return SQLAlchemy's engine of the running loop; statements on it have no scope."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar, cast
 
 import sqlalchemy as sa
@@ -30,12 +30,39 @@ T = TypeVar("T")
 class Operations(Reading[T]):
     """Reads and writes records of one model in a session; never commits."""
 
+    def values(self, data: Any) -> Mapping[str, Any]:
+        """Return the values of one record as they are given.
+
+        Raises:
+            ParameterError: If they have no names.
+        """
+        if isinstance(data, Mapping):
+            return data
+        raise ParameterError(
+            problem=f"a {self.spec.name!r} is values by name, not {shown(data)}.",
+            advise='pass a dict, {"field": value}; bulk_create and bulk_update take many',
+        )
+
+    def rows(self, rows: Any) -> Iterable[Any]:
+        """Return the records of a call for many as they are given.
+
+        Raises:
+            ParameterError: If they are not several.
+        """
+        if isinstance(rows, Iterable) and not isinstance(rows, Mapping | str | bytes):
+            return rows
+        raise ParameterError(
+            problem=f"many of {self.spec.name!r} are a list of dicts, not {shown(rows)}."
+        )
+
     def new(self, data: Mapping[str, Any]) -> T:
         """Return a record that is not stored yet, from checked values.
 
         Raises:
+            ParameterError: If they have no names.
             RecordValidationError: Naming every field that does not fit.
         """
+        data = self.values(data)
         links = {name: data[name] for name in self.spec.relationships if name in data}
         given = {name: value for name, value in data.items() if name not in links}
         if self.spec.tenant is not None and self.spec.key_is_generated:
@@ -82,17 +109,17 @@ class Operations(Reading[T]):
                     stamp(self.session)
                 self.session.flush()
         except StaleDataError as error:
-            raise StaleRecordError(
-                model=self.spec.name, key="record", found="a later one", expected="the one read"
-            ) from error
+            raise StaleRecordError(model=self.spec.name) from error
 
     def change(self, record: T, data: Mapping[str, Any]) -> None:
         """Set checked values on a record.
 
         Raises:
+            ParameterError: If they have no names.
             RecordValidationError: Naming every field that does not fit.
         """
         self.refuse_change("update")
+        data = self.values(data)
         links = {name: data[name] for name in self.spec.relationships if name in data}
         given = {name: value for name, value in data.items() if name not in links}
         for name in (*self.spec.key, *([self.spec.tenant.name] if self.spec.tenant else [])):

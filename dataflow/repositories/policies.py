@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any, TypeVar, cast
 
 from dataflow.database.again import is_passing
-from dataflow.errors import ConfigurationError, MissingExtraError
+from dataflow.errors import ConfigurationError, MissingExtraError, shown
 
 __all__ = ["RetryPolicy", "RetryStrategy", "with_retry"]
 
@@ -52,13 +52,26 @@ class RetryPolicy:
     on: Callable[[BaseException], bool] = is_passing
 
     def __post_init__(self) -> None:
-        """Check the numbers."""
-        delays_fit = min(self.base_delay, self.max_delay) >= 0
-        if self.max_attempts < 1 or not delays_fit or not 0 <= self.jitter_ratio <= 1:
+        """Check the arguments."""
+        if not self._numbers_fit() or not callable(self.on):
             raise ConfigurationError(
-                problem="RetryPolicy needs max_attempts ≥ 1, delays ≥ 0 and jitter_ratio "
-                "from 0 to 1."
+                problem="RetryPolicy needs a whole max_attempts ≥ 1, delays and multiplier ≥ 0, "
+                "jitter_ratio from 0 to 1, and a function as on."
             )
+        if self.strategy not in list(RetryStrategy):
+            names = ", ".join(RetryStrategy)
+            raise ConfigurationError(
+                problem=f"RetryPolicy needs a strategy of {names}, not {shown(self.strategy)}."
+            )
+
+    def _numbers_fit(self) -> bool:
+        scales = (self.base_delay, self.max_delay, self.multiplier, self.jitter_ratio)
+        return (
+            isinstance(self.max_attempts, int)
+            and self.max_attempts >= 1
+            and all(isinstance(scale, int | float) and scale >= 0 for scale in scales)
+            and self.jitter_ratio <= 1
+        )
 
     def delay_after(self, attempt: int) -> float:
         """Return the seconds to wait after a try, counted from 1."""
@@ -93,8 +106,16 @@ def with_retry(policy: RetryPolicy | None = None) -> Callable[[F], F]:
 
     What it has done before it failed is done again, so it should be one transaction.
     The last error leaves it unchanged.
+
+    Raises:
+        ConfigurationError: For what is no policy, such as the function itself.
     """
-    chosen = policy or RetryPolicy()
+    chosen = RetryPolicy() if policy is None else policy
+    if not isinstance(chosen, RetryPolicy):
+        raise ConfigurationError(
+            problem=f"with_retry takes a RetryPolicy, not {shown(chosen)}.",
+            advise="write @with_retry() or @with_retry(RetryPolicy(…))",
+        )
 
     def decorate(function: F) -> F:
         if inspect.iscoroutinefunction(function):

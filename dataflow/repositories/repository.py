@@ -88,7 +88,9 @@ class Repository(Generic[T]):
         Raises:
             RecordValidationError: Naming every field that does not fit.
         """
-        record = self.records.new({**(data or {}), **fields})
+        record = self.records.new(
+            fields if data is None else {**self.records.values(data), **fields}
+        )
         self.session.add(record)
         self.records.flush(user_id)
         return record
@@ -99,7 +101,7 @@ class Repository(Generic[T]):
         Raises:
             RecordValidationError: Naming every field that does not fit; none is added.
         """
-        records = [self.records.new(row) for row in rows]
+        records = [self.records.new(row) for row in self.records.rows(rows)]
         self.session.add_all(records)
         self.records.flush(user_id)
         return records
@@ -253,8 +255,9 @@ class Repository(Generic[T]):
             RecordNotFoundError: If a key does not exist.
         """
         count = 0
-        for row in rows:
-            key = {name: row[name] for name in self.spec.key if name in row}
+        for row in self.records.rows(rows):
+            values = self.records.values(row)
+            key = {name: values[name] for name in self.spec.key if name in values}
             self.records.change(self.records.get(key), row)
             count += 1
         self.records.flush(user_id)

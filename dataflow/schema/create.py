@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextvars import Context
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -15,7 +17,14 @@ from dataflow.schema.difference import Difference, find_difference
 from dataflow.schema.triggers import TriggerWork, find_trigger_work
 from dataflow.schema.work import run_schema_work
 
-__all__ = ["add_column", "check_schema", "default_literal", "ensure_schema", "reflect_tables"]
+__all__ = [
+    "add_column",
+    "check_schema",
+    "default_literal",
+    "default_value",
+    "ensure_schema",
+    "reflect_tables",
+]
 
 
 async def ensure_schema(database: Database, specs: Sequence[ModelSpec]) -> None:
@@ -106,7 +115,7 @@ async def reflect_tables(database: Database, metadata: sa.MetaData, names: Seque
 
 def _create(connection: sa.Connection, database: Database, specs: Sequence[ModelSpec]) -> None:
     missing = find_difference(connection, specs)
-    _refuse_impossible(missing)
+    _refuse_impossible(connection, missing)
     tables = [spec.table for spec in missing.tables]
     if tables:
         tables[0].metadata.create_all(connection, tables=_same_metadata(tables), checkfirst=False)
@@ -129,21 +138,32 @@ def _other_metadata(tables: Sequence[sa.Table]) -> list[sa.Table]:
     return sa.sql.ddl.sort_tables(others)
 
 
-def _refuse_impossible(missing: Difference) -> None:
+def _refuse_impossible(connection: sa.Connection, missing: Difference) -> None:
     for spec, name in missing.columns:
         field = spec.fields[name]
-        if field.required or field.generated == "database":
-            raise SchemaDriftError(
-                problem=f"column {spec.table.fullname}.{field.column.name} is missing, and "
-                f"field {name!r} of {spec.name!r} is required and has no default.",
-                advise=f"give {spec.name}.{name} a default, or allow None",
-            )
-        if any(len(link.columns) > 1 for link in _links(field)):
-            raise SchemaDriftError(
-                problem=f"column {spec.table.fullname}.{field.column.name} is missing, and "
-                "is one of several that make a foreign key together.",
-                advise="run db.migrations.apply()",
-            )
+        problem = _impossible(connection, spec, field)
+        if problem is not None:
+            missed = f"column {spec.table.fullname}.{field.column.name} is missing, and"
+            raise SchemaDriftError(problem=f"{missed} {problem[0]}.", advise=problem[1])
+
+
+def _impossible(
+    connection: sa.Connection, spec: ModelSpec, field: FieldSpec
+) -> tuple[str, str] | None:
+    """Return why a column cannot be added, and what to do instead; or None."""
+    if field.required or field.generated == "database":
+        problem = f"field {field.name!r} of {spec.name!r} is required and has no default"
+        return problem, f"give {spec.name}.{field.name} a default, or allow None"
+    if field.column.primary_key:
+        return f"is a part of the key of {spec.name!r}", "run db.migrations.apply()"
+    if any(len(link.columns) > 1 for link in _links(field)):
+        problem = "is one of several that make a foreign key together"
+        return problem, "run db.migrations.apply()"
+    without = not field.nullable and default_literal(field, connection.dialect) is None
+    if without and connection.scalar(sa.select(sa.exists().select_from(spec.table))):
+        problem = f"nothing says what {field.name!r} of the existing records of {spec.name!r} is"
+        return problem, "add the column by a revision file of db.migrations, which says so"
+    return None
 
 
 def _links(field: FieldSpec) -> list[sa.ForeignKeyConstraint]:
@@ -190,10 +210,19 @@ def default_literal(field: FieldSpec, dialect: sa.Dialect) -> str | None:
     """Return the SQL of a field's default, or None if it has none."""
     if field.info.server_default:
         return field.info.server_default
-    value = field.default
-    if field.default_factory is not None:
-        value = field.default_factory()
-    if value is MISSING or value is None:
+    value = default_value(field)
+    if value is None:
         return None
     literal = sa.literal(value, field.column.type)
     return str(literal.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
+
+
+def default_value(field: FieldSpec) -> Any:
+    """Return a field's default for records that exist, or None if it has none.
+
+    It is not the running call's: what its tenant, actor or correlation id are says
+    nothing of records that others have made.
+    """
+    if field.default_factory is not None:
+        return Context().run(field.default_factory)
+    return None if field.default is MISSING else field.default

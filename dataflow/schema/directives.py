@@ -17,10 +17,10 @@ from alembic.autogenerate import renderers
 from alembic.operations import ops
 
 from dataflow.models.columntypes import Converted, EnumValue, JsonValue
-from dataflow.models.fields import MISSING
 from dataflow.models.naming import NAMING
 from dataflow.models.spec import FieldSpec, ModelSpec
 from dataflow.schema.compare import changes_of, completed, flat, steps_of
+from dataflow.schema.create import default_value
 from dataflow.schema.migrate import check_losses, possible_renames
 from dataflow.schema.plan import MigrationPlan
 from dataflow.schema.rendering import render_type, render_value
@@ -168,9 +168,8 @@ def _fill(operation: ops.AlterColumnOp, kind: Any, value: Any) -> FillOp:
 
 
 def _default_of(field: FieldSpec, otherwise: Any = None) -> Any:
-    if field.default_factory is not None:
-        return field.default_factory()
-    return otherwise if field.default is MISSING or field.default is None else field.default
+    value = default_value(field)
+    return otherwise if value is None else value
 
 
 def _default_clause(field: FieldSpec) -> Any:

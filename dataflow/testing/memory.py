@@ -47,7 +47,7 @@ class InMemoryDatabase:
         self._adopt()
         self._block = self.db.aio.session(self._tenant_id)
         session = await self._block.__aenter__()
-        session.info.pop("models", None)  # any model of the process with one of the tables
+        session.info.pop("scopes", None)  # any model of the process with one of the tables
         return session
 
     async def __aexit__(self, *error: object) -> None:
@@ -60,7 +60,7 @@ class InMemoryDatabase:
         """Make the tables and return a session."""
         self._adopt()
         self._session = self.db.session(self._tenant_id)
-        self._session.info.pop("models", None)  # likewise
+        self._session.info.pop("scopes", None)  # likewise
         return self._session
 
     def __exit__(self, *error: object) -> None:

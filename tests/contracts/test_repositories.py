@@ -92,6 +92,27 @@ def test_create_names_the_field_that_does_not_fit(house: House, data: dict[str, 
     assert books.create({"title": "still usable"}).id is not None
 
 
+@pytest.mark.parametrize("data", [[{"title": "Emma"}], 5, "Emma", []])
+def test_what_is_no_record_is_refused_with_what_to_pass(house: House, data: Any):
+    books = house.repository(Book)
+
+    for call in (
+        lambda: books.create(data),
+        lambda: books.create(data, pages=3),
+        lambda: books.bulk_create([data]),
+        lambda: books.bulk_update([data]),
+        lambda: books.update(books.create(title="Emma"), data),
+    ):
+        with pytest.raises(ParameterError, match="a 'Book' is values by name, not") as caught:
+            call()
+        assert "pass a dict" in str(caught.value)
+    for rows in (5, {"title": "Emma"}, "Emma"):
+        with pytest.raises(ParameterError, match="a list of dicts"):
+            books.bulk_create(rows)
+        with pytest.raises(ParameterError, match="a list of dicts"):
+            books.bulk_update(rows)
+
+
 def test_bulk_create_keeps_the_order_and_stores_all_or_none(house: House):
     books = house.repository(Book)
 
@@ -540,7 +561,9 @@ def test_of_two_sessions_that_change_a_record_the_second_is_refused(house: House
 
     first.update(1, {"pages": 2})
     house.commit(first)
-    with pytest.raises(StaleRecordError):
+    with pytest.raises(
+        StaleRecordError, match=r"'Book' (was changed or removed|id=1 is at version 2)"
+    ):
         second.update(theirs, {"pages": 3}, expect_version=1)
     house.rollback(second)
 

@@ -1,13 +1,17 @@
-"""Fixtures that several topics share: one node by itself, and the statements that ran."""
+"""Fixtures that several topics share: a node by itself, programs that follow each other, and
+the statements that ran.
+"""
 
 import logging
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dataflow import DataFlow, LocalRuntime, WorkflowBuilder
 
+Open = Callable[..., DataFlow]
 RunNode = Callable[[str, dict[str, Any]], dict[str, Any]]
 
 
@@ -22,6 +26,26 @@ def run_node(db: DataFlow, runtime: LocalRuntime) -> RunNode:
         return results["only"]
 
     return run
+
+
+@pytest.fixture
+def open_db(url: str, tmp_path: Path) -> Iterator[Open]:
+    """Open DataFlow objects on one database, as programs do that follow each other."""
+    opened: list[DataFlow] = []
+
+    def make(**settings: Any) -> DataFlow:
+        opened.append(DataFlow(url, migrations_path=tmp_path / "migrations", **settings))
+        return opened[-1]
+
+    yield make
+    for database in opened:
+        database.close()
+
+
+@pytest.fixture
+def later(open_db: Open) -> DataFlow:
+    """The same database, opened by the next version of the program."""
+    return open_db(auto_migrate=False)
 
 
 @pytest.fixture

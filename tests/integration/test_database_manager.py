@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from effort import calls_of
 
 from dataflow import DataFlow
 from dataflow.context import ALL_TENANTS, Setting, tenant
@@ -71,6 +72,23 @@ def test_a_manager_takes_the_models_of_its_base_alone(url: str):
         assert "managed_elsewheres" not in found
 
     run(url, work)
+
+
+def test_models_are_taken_once_and_later_ones_too(memory: DataFlow):
+    class Growing(BaseModel):
+        __abstract__ = True
+        metadata = sa.MetaData()
+
+    def grown(number: int) -> type:
+        return type(f"Grown{number}", (Growing,), {"__module__": __name__})
+
+    manager, kept = DatabaseManager(db=memory, base=Growing), [grown(0)]
+    manager.register()
+    alone = calls_of(manager.register)
+    kept += [grown(number) for number in range(1, 5)]
+
+    assert manager.register() == [model.__name__ for model in kept]
+    assert calls_of(manager.register) < alone + 3 * len(kept)
 
 
 def test_a_session_sees_one_tenant(url: str):

@@ -161,7 +161,7 @@ def test_the_earliest_of_nested_deadlines_holds(notes: DataFlow):
         notes.count("Note")
 
 
-@pytest.mark.parametrize("seconds", [0, -1, float("nan")])
-def test_a_deadline_needs_time(memory: DataFlow, seconds: float):
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), "2", None])
+def test_a_deadline_needs_time(memory: DataFlow, seconds: Any):
     with pytest.raises(ParameterError, match="seconds > 0"):
         memory.deadline(seconds)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -13,13 +12,6 @@ import pytest
 from dataflow import DataFlow, Field
 from dataflow.errors import DataFlowError, DataLossError, ParameterError, SchemaDriftError
 from dataflow.portal import portal
-
-
-@pytest.fixture
-def later(db: DataFlow) -> Iterator[DataFlow]:
-    """The same database, opened by the next version of the program."""
-    with DataFlow(db.config.database_url, auto_migrate=False) as other:
-        yield other
 
 
 def first_version(db: DataFlow) -> None:

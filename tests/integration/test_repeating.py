@@ -305,6 +305,20 @@ class TestRunTransaction:
         assert asyncio.run(shop.aio.run_transaction(work)) == 1
         assert len(tries) == 3
 
+    @pytest.mark.parametrize("work", [5, None, "create"])
+    def test_what_is_no_function_is_refused(self, shop: DataFlow, work: Any):
+        with pytest.raises(ParameterError, match="calls a function"):
+            shop.run_transaction(work)
+        with pytest.raises(ParameterError, match="awaits a coroutine function"):
+            asyncio.run(shop.aio.run_transaction(work))
+
+    def test_what_cannot_be_awaited_is_undone_and_refused(self, shop: DataFlow):
+        def work() -> int:
+            return 5
+
+        with pytest.raises(ParameterError, match="awaits a coroutine function"):
+            asyncio.run(shop.aio.run_transaction(work))  # type: ignore[arg-type]  # what is refused
+
     def test_a_failure_that_was_caught_inside_counts(self, shop: DataFlow):
         Breaking(shop, (False, ConnectionLostError(detail="reset")))
         tries = []

@@ -9,7 +9,6 @@ import enum
 import sqlite3
 import threading
 import uuid
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -31,20 +30,6 @@ from dataflow.errors import (
 class Colour(enum.Enum):
     RED = "red"
     BLUE = "blue"
-
-
-@pytest.fixture
-def open_db(url: str, tmp_path: Path) -> Iterator[Any]:
-    """Opens the database as another version of the program does."""
-    opened: list[DataFlow] = []
-
-    def make(**settings: Any) -> DataFlow:
-        opened.append(DataFlow(url, migrations_path=tmp_path / "migrations", **settings))
-        return opened[-1]
-
-    yield make
-    for db in opened:
-        db.close()
 
 
 def first(db: DataFlow) -> DataFlow:

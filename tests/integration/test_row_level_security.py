@@ -28,8 +28,10 @@ from dataflow.errors import (
     TenantRequiredError,
     UniqueViolationError,
 )
+from dataflow.models.mixins import SoftDeleteMixin, TenantMixin
+from dataflow.models.ready import BaseModel
 from dataflow.portal import portal
-from dataflow.repositories import AsyncRepository
+from dataflow.repositories import AsyncRepository, DatabaseManager
 
 SEEN = "SELECT count(*) FROM notes"
 ODD = 'it\'s \\ a "tenant"; DROP TABLE notes --ü😀'
@@ -445,6 +447,36 @@ def test_repositories_work(walled: DataFlow):
             return await repository.count(), found.text
 
     assert asyncio.run(play()) == (4, "by a repository")
+
+
+def test_a_cleanup_removes_the_old_records_of_every_tenant(plain_url: str):
+    class Kept(BaseModel):
+        __abstract__ = True
+        metadata = sa.MetaData()
+
+    class KeptNote(TenantMixin, SoftDeleteMixin, Kept):
+        pass
+
+    class KeptWord(SoftDeleteMixin, Kept):
+        pass
+
+    async def main() -> tuple[dict[str, int], dict[str, Any]]:
+        old = dt.datetime(2001, 1, 1, tzinfo=dt.UTC)
+        async with DatabaseManager(plain_url, base=Kept, row_level_security=True) as manager:
+            for tenant, count in (("acme", 1), ("globex", 2)):
+                made = [KeptNote(tenant_id=tenant, deleted_at=old) for _ in range(count)]
+                await manager.bulk_insert([*made, KeptNote(tenant_id=tenant)])
+            await manager.bulk_insert([KeptWord(deleted_at=old), KeptWord()])
+            removed = await manager.cleanup_old_data()
+            return removed, (await manager.get_stats())["models"]
+
+    removed, left = asyncio.run(main())
+
+    assert removed == {"KeptNote": 3, "KeptWord": 1}
+    assert {name: figures["total"] for name, figures in left.items()} == {
+        "KeptNote": 2,
+        "KeptWord": 1,
+    }
 
 
 def test_nothing_is_left_on_pooled_connections(walled: DataFlow):

@@ -5,37 +5,26 @@ import datetime as dt
 import enum
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from dataflow import DataFlow, Field
 from dataflow.errors import (
     AnnotationError,
+    DatabaseError,
     DuplicateModelError,
     OptionError,
     SchemaDriftError,
 )
+from dataflow.models.mixins import CorrelationMixin, TenantMixin
 from dataflow.portal import portal
 
 Open = Callable[..., DataFlow]
-
-
-@pytest.fixture
-def open_db(url: str) -> Iterator[Open]:
-    """Open DataFlow objects on one database, like programs that follow each other."""
-    opened: list[DataFlow] = []
-
-    def make(**settings: Any) -> DataFlow:
-        opened.append(DataFlow(url, **settings))
-        return opened[-1]
-
-    yield make
-    for database in opened:
-        database.close()
 
 
 def on_connection(db: DataFlow, work: Callable[[sa.Connection], Any]) -> Any:
@@ -271,6 +260,93 @@ def test_a_required_column_without_a_default_is_refused(open_db: Open):
             "  code: DF209"
         )
     assert before.read("Note", 1) == {"id": 1}
+
+
+def plain_notes(db: DataFlow, *, of_tenants: bool) -> None:
+    @db.model(timestamps=False, multi_tenant=of_tenants)
+    class Note:
+        id: int
+        text: str
+
+
+def declared_notes(db: DataFlow, *, of_tenants: bool) -> None:
+    class Base(DeclarativeBase):
+        pass
+
+    class Note(*((TenantMixin, CorrelationMixin) if of_tenants else ()), Base):  # type: ignore[misc]  # two versions
+        __tablename__ = "notes"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        text: Mapped[str]
+
+    db.model(Note)
+
+
+NOTES = pytest.mark.parametrize("notes", [plain_notes, declared_notes])
+
+
+@NOTES
+def test_records_without_a_tenant_become_nobodys(open_db: Open, notes: Callable[..., None]):
+    before, after = open_db(), open_db()
+    notes(before, of_tenants=False)
+    before.create("Note", {"text": "old"})
+    notes(after, of_tenants=True)
+
+    with after.tenant("acme"), after.acting("ada", "request 1"):
+        for call in (after.create_tables, after.migrations.apply):
+            with pytest.raises(DatabaseError):
+                call()
+        with pytest.raises(SchemaDriftError) as caught:
+            after.list("Note")
+
+    assert str(caught.value) == (
+        "the database does not match the models: column notes.tenant_id is missing, and nothing "
+        "says what 'tenant_id' of the existing records of 'Note' is.\n"
+        "  help: add the column by a revision file of db.migrations, which says so\n"
+        "  code: DF209"
+    )
+    assert before.read("Note", 1) == {"id": 1, "text": "old"}
+
+
+@NOTES
+def test_an_empty_table_may_become_one_that_tenants_share(
+    open_db: Open, notes: Callable[..., None]
+):
+    before, after = open_db(), open_db()
+    notes(before, of_tenants=False)
+    before.create_tables()
+    notes(after, of_tenants=True)
+
+    with after.tenant("acme"), after.acting("ada", "request 1"):
+        after.create("Note", {"text": "mine"})
+    with after.tenant("globex"):
+        after.create("Note", {"text": "theirs"})
+
+    with after.all_tenants():
+        found = after.list("Note", sort="id")["records"]
+    assert [record["tenant_id"] for record in found] == ["acme", "globex"]
+    assert [record.get("correlation_id") for record in found][1:] == [None]
+
+
+def test_a_column_that_becomes_a_part_of_the_key_is_refused(open_db: Open):
+    before, after = open_db(), open_db()
+
+    @before.model(timestamps=False)
+    class Page:
+        slug: str = Field(primary_key=True)
+
+    before.create_tables()
+
+    @after.model(timestamps=False, multi_tenant=True)  # type: ignore[no-redef]  # the next version
+    class Page:
+        slug: str = Field(primary_key=True)
+
+    with pytest.raises(SchemaDriftError, match="is a part of the key of 'Page'"):
+        after.create_tables()
+    after.migrations.apply()
+    with after.tenant("acme"):
+        after.create("Page", {"slug": "a"})
+    with after.tenant("globex"):
+        after.create("Page", {"slug": "a"})
 
 
 def test_columns_that_no_field_has_are_left_alone(open_db: Open):

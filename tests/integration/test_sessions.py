@@ -1,6 +1,7 @@
 """SQLAlchemy sessions on the pool, and how they keep to one tenant's records."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -9,8 +10,10 @@ import session_forged_reads
 import session_forged_writes
 import session_reads
 import sqlalchemy as sa
+from effort import calls_of
 from session_house import CANARY, FORGED, READS, House, Route, fill, furnish, furnish_declarative
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
 
@@ -245,6 +248,58 @@ def test_sessions_of_two_tenants_share_connections_and_nothing_else(db: DataFlow
 
     assert asyncio.run(main()) == [{"mine"}, {CANARY}] * 50
     assert db.database.pool_status()["in_use"] == 0
+
+
+@FURNISH
+@pytest.mark.parametrize("told", ["globex", None])
+def test_anothers_engine_takes_the_tenant_of_the_call(
+    furnished: Callable[[DataFlow], House], db: DataFlow, url: str, told: str | None
+):
+    house = furnished(db)
+    driver = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
+
+    def insert(connection: sa.Connection) -> list[str]:
+        teams = house.Team.__table__
+        connection.execute(sa.insert(teams).values(name="core"))
+        with Session(connection) as session:
+            session.add(house.Team(name="orm"))
+            session.flush()
+        return list(connection.scalars(sa.select(teams.c.tenant_id).order_by(teams.c.id)))[-2:]
+
+    async def main() -> list[str]:
+        async with db.aio.session("acme") as session:
+            session.add(house.Team(name="ours"))
+            await session.flush()
+        engine = create_async_engine(driver[url.split(":", maxsplit=1)[0]] + url[url.index(":") :])
+        try:
+            async with engine.connect() as connection:
+                with db.tenant(told) if told else contextlib.nullcontext():
+                    return await connection.run_sync(insert)
+        finally:
+            await engine.dispose()
+
+    if told is None:
+        with pytest.raises(SQLAlchemyError, match="tenant_id"):
+            asyncio.run(main())
+    else:
+        assert asyncio.run(main()) == ["globex", "globex"]
+
+
+def test_the_work_of_a_flush_grows_with_its_objects_alone(memory: DataFlow):
+    house = furnish(memory)
+
+    def flush_of(count: int) -> int:
+        with memory.session("acme") as session:
+            session.add_all([house.Note(title="x") for _ in range(count)])
+            return calls_of(session.flush)
+
+    flush_of(1)
+    first = flush_of(50)
+
+    assert flush_of(200) < 5 * first
+    for number in range(50):
+        memory.model(type(f"Other{number}", (), {"__annotations__": {"id": int}}))
+    assert flush_of(50) < 1.1 * first
 
 
 def test_a_streamed_result_keeps_the_tenant(db: DataFlow):

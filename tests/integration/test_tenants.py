@@ -349,6 +349,29 @@ def test_a_foreign_key_leads_to_the_tenants_own_records(shop: DataFlow):
         shop.create("Order", total=1, customer_id=customer)
 
 
+def test_a_foreign_key_to_a_model_that_is_declared_later_does_so_too(db: DataFlow):
+    @db.model(multi_tenant=True)
+    class Order:
+        id: int
+        customer_id: int = Field(foreign_key="customers.id")
+
+    @db.model
+    class Country:
+        id: int
+
+    @db.model(multi_tenant=True)
+    class Customer:
+        id: int
+
+    with db.tenant("globex"):
+        theirs = db.create("Customer")["id"]
+    with db.tenant("acme"):
+        mine = db.create("Customer")["id"]
+        with pytest.raises(ForeignKeyViolationError):
+            db.create("Order", customer_id=theirs)
+        assert db.create("Order", customer_id=mine)["customer_id"] == mine
+
+
 @pytest.mark.parametrize("value", ["globex", "", None, 5, {"$ne": "acme"}])
 def test_a_tenant_in_the_body_must_be_the_calls(shop: DataFlow, value: Any):
     before = state_of(shop, "globex")

@@ -16,6 +16,7 @@ from dataflow.errors import (
     ExecutionError,
     ParameterError,
     RecordValidationError,
+    StaleRecordError,
     UnknownNodeError,
     WorkflowDefinitionError,
     WorkflowFailedError,
@@ -207,6 +208,21 @@ def test_a_value_too_deep_to_be_shown_is_named_by_its_type():
         "  tags: too deep (got a deeply nested list)\n"
         "  code: DF201"
     )
+
+
+def test_a_stale_record_is_told_with_the_versions_where_they_are_known():
+    known = StaleRecordError(model="Book", key="id=1", found=3, expected=2)
+    unknown = StaleRecordError(model="Book")
+
+    rest = (
+        "\n  help: read the record again, apply the change to it, and update with its version"
+        "\n  code: DF208"
+    )
+    assert str(known) == "'Book' id=1 is at version 3, expected 2." + rest
+    assert str(unknown) == (
+        "a record of 'Book' was changed or removed by someone else since it was read." + rest
+    )
+    assert (unknown.key, unknown.found, unknown.expected) == (None, None, None)
 
 
 def test_a_problem_with_braces_is_shown_as_it_is():

@@ -4,11 +4,13 @@ import asyncio
 import importlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
 from dataflow.errors import (
     CircuitOpenError,
+    ConfigurationError,
     ConnectionLostError,
     MissingExtraError,
     UniqueViolationError,
@@ -21,6 +23,23 @@ LOST = ConnectionLostError(detail="x")
 def fail(breaker: CircuitBreaker, error: BaseException = LOST) -> None:
     with pytest.raises(type(error)), breaker:
         raise error
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"failure_threshold": 0},
+        {"failure_threshold": "5"},
+        {"failure_threshold": 2.5},
+        {"recovery_timeout": -1},
+        {"recovery_timeout": "60"},
+        {"recovery_timeout": float("nan")},
+        {"name": 5},
+    ],
+)
+def test_wrong_numbers_are_refused(wrong: dict[str, Any]):
+    with pytest.raises(ConfigurationError, match="CircuitBreaker needs"):
+        CircuitBreaker(**wrong)
 
 
 def test_it_opens_after_failures_in_a_row():

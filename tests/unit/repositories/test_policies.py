@@ -132,11 +132,33 @@ def test_the_random_part_is_as_large_as_asked(strategy: RetryStrategy, ratio: fl
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"max_attempts": 0}, {"base_delay": -1}, {"jitter_ratio": 2}, {"max_delay": -1}]
+    "wrong",
+    [
+        {"max_attempts": 0},
+        {"max_attempts": "3"},
+        {"max_attempts": 2.5},
+        {"base_delay": -1},
+        {"base_delay": "0.1"},
+        {"jitter_ratio": 2},
+        {"jitter_ratio": float("nan")},
+        {"max_delay": -1},
+        {"max_delay": float("nan")},
+        {"multiplier": -2.0},
+        {"multiplier": None},
+        {"strategy": "sometimes"},
+        {"on": ConnectionLostError(detail="x")},
+    ],
 )
 def test_wrong_numbers_are_refused(wrong: dict[str, Any]):
     with pytest.raises(ConfigurationError, match="RetryPolicy needs"):
         RetryPolicy(**wrong)
+
+
+def test_a_decorator_without_its_call_is_refused():
+    with pytest.raises(ConfigurationError, match="takes a RetryPolicy, not <function"):
+
+        @with_retry  # type: ignore[arg-type]  # what is refused
+        def work() -> None: ...
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch):
