@@ -33,7 +33,7 @@ async def _in_transaction(db: DataFlow, dice: random.Random) -> None:
 
 async def _change(db: DataFlow, dice: random.Random) -> None:
     """Make one change of a random kind; keys ascend, so that nothing deadlocks."""
-    key, kind = dice.randrange(1, RECORDS), dice.randrange(7)
+    key, kind = dice.randrange(1, RECORDS), dice.randrange(8)
     if kind == 0:
         await db.aio.create("Account", name="new", amount=key)
     elif kind == 1:
@@ -46,6 +46,8 @@ async def _change(db: DataFlow, dice: random.Random) -> None:
         await db.aio.bulk_update("Account", {"id": key}, {"name": "many"})
     elif kind == 5:
         await db.aio.bulk_create("Account", ({"name": "bulk"} for _ in range(20)))
+    elif kind == 6 and dice.random() < 0.1:
+        await db.aio.bulk_create("Account", ({"name": "many"} for _ in range(150)))
     else:
         await _in_transaction(db, dice)
 

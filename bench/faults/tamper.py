@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import asyncpg
+import sqlalchemy as sa
 
 from bench.faults.case import Case, Verdict
 from bench.faults.world import World
@@ -107,8 +108,11 @@ def flipped(value: Any, dice: random.Random) -> Any:
 def flip(owner: Owner, dice: random.Random) -> bool:
     """Change one column of one entry."""
     row = dice.choice(owner.rows())
-    column = dice.choice(COLUMNS)
-    owner.set(row, column, flipped(row[column], dice))
+    column = dice.choice(AUDIT_LOG.columns)
+    other = flipped(row[column.name], dice)
+    if row[column.name] is None and isinstance(column.type, sa.Integer):
+        other = dice.randrange(200)
+    owner.set(row, column.name, other)
     return False
 
 
@@ -228,6 +232,11 @@ def history(db: DataFlow, dice: random.Random) -> None:
         await asyncio.gather(*(change(number) for number in range(HISTORY)))
 
     portal.call(all_at_once())
+    for tenant in ("a", "b"):  # entries of many records
+        keys = db.bulk_create(
+            "Job", [{"tenant_id": tenant, "text": str(n)} for n in range(120)], returning="ids"
+        )["ids"]
+        db.bulk_update("Job", [{"id": key, "text": "all"} for key in keys])
 
 
 def tampering(world: World) -> Verdict:
