@@ -255,7 +255,7 @@ class SqliteDriver(SqliteAudit):
         total = 0
         for part in _parts(rows):
             insert = partial(self._insert_part, connection, table, columns, part)
-            audit = self._bulk_audit(connection, table, len(part))
+            audit = await self._bulk_audit(connection, table, len(part))
             if audit is None:
                 await insert()
             else:
@@ -263,12 +263,11 @@ class SqliteDriver(SqliteAudit):
             total += len(part)
         return total
 
-    def _bulk_audit(self, connection: Any, table: sa.Table, records: int) -> BulkAudit | None:
+    async def _bulk_audit(self, connection: Any, table: sa.Table, records: int) -> BulkAudit | None:
         """Return what audits so many records at once, where the table is audited."""
         guard = self.audit.guard_of(self.audit.specs[table]) if self.audit.watches(table) else None
-        if guard is None or not BulkAudit.suits(guard, records):
-            return None
-        return BulkAudit(connection, guard)
+        audit = None if guard is None else BulkAudit(connection, guard)
+        return audit if audit is not None and await audit.suits(records) else None
 
     async def _insert_part(
         self,
@@ -351,7 +350,7 @@ class SqliteDriver(SqliteAudit):
             latest = {key(row): row for row in part}
             moved = [move(row) for row in latest.values()]
             update = partial(connection.count_many, sql, moved)
-            audit = self._bulk_audit(connection, plan.table, len(moved))
+            audit = await self._bulk_audit(connection, plan.table, len(moved))
             total += await (update() if audit is None else audit.update(list(latest), update))
         return total
 

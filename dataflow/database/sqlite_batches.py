@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from dataflow.database.guard import Guard
+from dataflow.database.guard import PREFIX, Guard
 from dataflow.database.sqlite_triggers import key_of, quoted, record_statements, value_of
 from dataflow.models.auditlog import key_order
 from dataflow.models.columntypes import is_bytes
@@ -24,6 +24,11 @@ LEAST = 100
 """Records of a call from which on they share an entry."""
 _MOST_COLUMNS = 120
 """SQLite's functions take 127 arguments."""
+
+_OTHERS = (
+    "SELECT count(*) FROM sqlite_master WHERE type = 'trigger' "
+    f"AND substr(name, 1, {len(PREFIX)}) <> '{PREFIX}'"
+)
 
 Change = Callable[[], Awaitable[int]]
 
@@ -78,10 +83,12 @@ class BulkAudit:
         self._guard = guard
         self._whole = len(guard.key) == 1 and isinstance(guard.key[0].type, sa.Integer)
 
-    @staticmethod
-    def suits(guard: Guard, records: int) -> bool:
-        """Whether so many records of a table share an entry."""
-        return records >= LEAST and len(guard.columns) < _MOST_COLUMNS
+    async def suits(self, records: int) -> bool:
+        """Whether so many records share an entry: nothing else may change the table meanwhile."""
+        if records < LEAST or len(self._guard.columns) >= _MOST_COLUMNS:
+            return False
+        ((others,),) = await self._connection.fetch(_OTHERS, (), None)
+        return not others
 
     async def insert(self, keys: Sequence[Any] | None, change: Change) -> int:
         """Insert records, and write that down.

@@ -7,6 +7,7 @@ import random
 import uuid
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -177,6 +178,35 @@ def test_on_postgresql_they_share_a_row_of_the_log(postgres_db: DataFlow):
     db.bulk_create("Item", renamed(100, "n"))
 
     assert rows(db) == [None] * 198 + [100]
+
+
+def test_on_sqlite_bulk_creates_and_updates_by_key_do(tmp_path: Path):
+    with DataFlow(f"sqlite:///{tmp_path}/app.db") as db:
+        declare_item(db)
+        db.bulk_create("Item", items(150))
+        db.bulk_update("Item", rewritten(150, "by key"))
+        db.bulk_update("Item", {"text": "by key"}, {"note": "each"})
+
+        assert rows(db) == [150, 150] + [None] * 150
+
+
+def test_on_sqlite_they_do_not_where_triggers_of_others_may_change_more(tmp_path: Path):
+    with DataFlow(f"sqlite:///{tmp_path}/app.db") as db:
+
+        @db.model(audit=True, timestamps=False)
+        class Number:
+            value: int
+
+        db.create("Number", value=0)
+        run(
+            db,
+            "CREATE TRIGGER total AFTER INSERT ON numbers BEGIN "
+            "UPDATE numbers SET value = value + NEW.value WHERE id = 1; END",
+        )
+        db.bulk_create("Number", [{"value": 1}] * 150)
+
+        assert db.audit.get_by_entity("Number", 1)[0].changed == {"value": (149, 150)}
+        assert db.audit.verify_records("Number").ok
 
 
 def test_very_many_are_in_parts(postgres_db: DataFlow):
