@@ -16,6 +16,7 @@ from dataflow.models.fields import MISSING
 from dataflow.models.hints import Hints, hints_of
 from dataflow.models.naming import check_identifier, table_name
 from dataflow.models.relationships import link_property, plain_links
+from dataflow.models.serializing import let_pydantic_know
 from dataflow.models.spec import FieldSpec, ModelOptions, ModelSpec, RelationshipSpec
 from dataflow.models.tables import table_of
 from dataflow.models.tenancy import TENANT, add_tenant_key, make_unique_within_tenant
@@ -201,7 +202,8 @@ def _spec(
         options=options,
         location=hints.location,
     )
-    model.__dataflow__ = spec  # type: ignore[attr-defined]  # the one dunder of a decorated class
+    model.__dataflow__ = spec  # type: ignore[attr-defined]  # what all else finds it by
+    let_pydantic_know(spec)
     return spec
 
 

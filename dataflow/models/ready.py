@@ -11,6 +11,8 @@ import uuid
 from typing import Any, ClassVar
 
 import sqlalchemy as sa
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema
 from sqlalchemy import event
 from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column
 from sqlalchemy.types import TypeEngine
@@ -19,6 +21,7 @@ from dataflow.identifiers import uuid7
 from dataflow.models.annotations import Unsupported, column_type_for, resolve
 from dataflow.models.columns import utc_now
 from dataflow.models.columntypes import CurrentInstant, TextKey
+from dataflow.models.declare import spec_for
 from dataflow.models.enums import (
     ComplianceFramework,
     ExecutionStatus,
@@ -35,6 +38,7 @@ from dataflow.models.mixins import (
     VersionMixin,
 )
 from dataflow.models.naming import NAMING, table_name
+from dataflow.models.serializing import core_schema
 
 __all__ = [
     "BaseAuditLogModel",
@@ -76,6 +80,11 @@ class BaseModel(DeclarativeBase):
     updated_at: Mapped[dt.datetime] = mapped_column(
         default=utc_now, onupdate=utc_now, server_default=CurrentInstant(), sort_order=90
     )
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Let pydantic, and with it FastAPI, answer with objects of the class."""
+        return core_schema(spec_for(cls), handler)
 
     def __repr__(self) -> str:
         """Return the class and the key, which are never secret."""
