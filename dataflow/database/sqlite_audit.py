@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -12,7 +11,8 @@ from sqlalchemy.types import TypeEngine
 from dataflow.context import Caller, current_caller
 from dataflow.database.driver import Driver
 from dataflow.database.guard import PREFIX, Guard
-from dataflow.database.sqlite_triggers import record_statements, table_triggers
+from dataflow.database.sqlite_entries import add_entry
+from dataflow.database.sqlite_triggers import table_triggers
 from dataflow.models.columntypes import ExactFloat, is_bytes
 
 __all__ = ["SqliteAudit"]
@@ -50,9 +50,7 @@ class SqliteAudit(Driver):
         raw.caller.is_now(caller)
 
     async def record_entry(self, connection: Any, values: Mapping[str, Any]) -> None:
-        moment = dt.datetime.now(dt.UTC).isoformat(" ", "microseconds")
-        for sql, args in record_statements(values, moment):
-            await self.execute(connection, sql, args)
+        await add_entry(connection, values)
 
     def from_json(self, kind: TypeEngine[Any], value: Any) -> Any:
         if isinstance(kind, ExactFloat | sa.Float):

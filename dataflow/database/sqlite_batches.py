@@ -6,7 +6,6 @@ records before and after itself.
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
@@ -14,7 +13,8 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from dataflow.database.guard import PREFIX, Guard
-from dataflow.database.sqlite_triggers import key_of, quoted, record_statements, value_of
+from dataflow.database.sqlite_entries import add_entry
+from dataflow.database.sqlite_triggers import key_of, quoted, value_of
 from dataflow.models.auditlog import key_order
 from dataflow.models.columntypes import is_bytes
 
@@ -159,11 +159,9 @@ class BulkAudit:
         }
 
     async def _write(self, before: dict[str, _Lines], after: dict[str, _Lines]) -> None:
-        moment = dt.datetime.now(dt.UTC).isoformat(" ", "microseconds")
         for chain in dict.fromkeys((*before, *after)):
-            values = self._entry(chain, before.get(chain), after.get(chain))
-            for sql, args in record_statements(values, moment):
-                await self._connection.count(sql, args, None)
+            entry = self._entry(chain, before.get(chain), after.get(chain))
+            await add_entry(self._connection, entry)
 
     def _entry(self, chain: str, was: _Lines | None, now: _Lines | None) -> dict[str, Any]:
         guard, caller = self._guard, self._connection.caller

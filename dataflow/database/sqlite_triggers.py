@@ -6,7 +6,7 @@ our connections: a program that does not have it cannot change audited records.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import sqlalchemy as sa
@@ -22,7 +22,6 @@ __all__ = [
     "REFUSED",
     "key_of",
     "quoted",
-    "record_statements",
     "table_triggers",
     "value_of",
 ]
@@ -71,12 +70,12 @@ def _audits(guard: Guard) -> Iterator[tuple[str, str, str]]:
     table = quoted(guard.table.name)
     same = " AND ".join(f"NEW.{quoted(c.name)} IS OLD.{quoted(c.name)}" for c in guard.key)
     gone, new = _entry(guard, "delete", "OLD"), _entry(guard, "create", "NEW")
-    here = f"WHEN NOT dataflow_audit_apart({_text(str(guard.table.name))})"  # but for bulk calls
+    here = f"NOT dataflow_audit_apart({_text(str(guard.table.name))})"  # but for bulk calls
     changed = _entry(guard, "update", "NEW")
-    yield "insert", f"AFTER INSERT ON {table} {here}", new
+    yield "insert", f"AFTER INSERT ON {table} WHEN {here}", new
     yield "delete", f"AFTER DELETE ON {table}", gone
-    yield "update", f"AFTER UPDATE ON {table} {here} AND {same}", changed
-    yield "rekey", f"AFTER UPDATE ON {table} {here} AND NOT ({same})", gone + new
+    yield "update", f"AFTER UPDATE ON {table} WHEN {same} AND {here}", changed
+    yield "rekey", f"AFTER UPDATE ON {table} WHEN NOT ({same}) AND {here}", gone + new
 
 
 def _entry(guard: Guard, action: str, row: str) -> str:
@@ -141,31 +140,3 @@ def _row(guard: Guard, row: str) -> str:
         paths = [f"""'$."{name}"', {value}""" for name, value in rest[:_MOST]]
         found, rest = f"json_insert({found}, {', '.join(paths)})", rest[_MOST:]
     return found
-
-
-def record_statements(values: Mapping[str, Any], moment: str) -> list[tuple[str, Sequence[Any]]]:
-    """Return the statements, with their arguments, that add an entry by a call."""
-    log, heads, chain = AUDIT_LOG.name, AUDIT_HEADS.name, values["chain"]
-    given = {**values, "partition": "0", "at": moment}
-    texts = [given.get(name) for name in HASHED]
-    names, marks = ", ".join(f'"{name}"' for name in HASHED), ", ".join("?" * len(HASHED))
-    begin = (
-        f"INSERT INTO {heads} (chain, partition, sequence, hash) "
-        f"SELECT ?, 0, 0, dataflow_audit_genesis(?, 0) "
-        f"WHERE NOT EXISTS (SELECT 1 FROM {heads} WHERE chain = ? AND partition = 0)"
-    )
-    write = (
-        f"INSERT INTO {log} ({names}, sequence, previous, hash) SELECT {marks}, "
-        f"h.sequence + 1, h.hash, dataflow_audit_hash(h.hash, {marks}) "
-        f"FROM {heads} AS h WHERE h.chain = ? AND h.partition = 0"
-    )
-    move = (
-        f"UPDATE {heads} SET sequence = last.sequence, hash = last.hash "
-        f"FROM (SELECT sequence, hash FROM {log} WHERE chain = ? AND partition = 0 "
-        "ORDER BY sequence DESC LIMIT 1) AS last WHERE chain = ? AND partition = 0"
-    )
-    return [
-        (begin, (chain, chain, chain)),
-        (write, (*texts, *texts, chain)),
-        (move, (chain, chain)),
-    ]
