@@ -31,10 +31,22 @@ from dataflow.query.regex import RegexError, regex_of
 from dataflow.query.source import Source, place_of
 from dataflow.query.text import pattern_for, pattern_of_regex, pattern_problem
 
-__all__ = ["EMPTY", "MAX_DEPTH", "MAX_TERMS", "Filter", "Shape", "Validate", "parse_filter"]
+__all__ = [
+    "EMPTY",
+    "MAX_DEPTH",
+    "MAX_TERMS",
+    "NOT_AN_EXPRESSION",
+    "Filter",
+    "Shape",
+    "Validate",
+    "is_expression",
+    "parse_filter",
+]
 
 MAX_DEPTH = 32
 MAX_TERMS = 1_000
+NOT_AN_EXPRESSION = 'for Model.age > 2 write {"age": {"$gt": 2}}'
+"""Advice for those who know SQLAlchemy."""
 
 Shape = tuple[Any, ...]
 
@@ -91,7 +103,9 @@ class _Parser:
         if depth > MAX_DEPTH:
             raise self.refuse(f"the filter is nested deeper than {MAX_DEPTH}.")
         if type(document) is not dict and not isinstance(document, Mapping):
-            raise self.refuse(f"a filter must be a dict, not {type(document).__name__}.")
+            kind = "an SQL expression" if is_expression(document) else type(document).__name__
+            advise = NOT_AN_EXPRESSION if is_expression(document) else None
+            raise self.refuse(f"a filter must be a dict, not {kind}.", advise)
         entries = document.items()
         parts = [part for key, value in entries if (part := self.entry(key, value, depth))]
         return parts[0] if len(parts) == 1 else ("and", *parts) if parts else ()
@@ -392,6 +406,11 @@ def _is_matched(value: Any) -> bool:
     return isinstance(value, Mapping) and set(value) == {"$elemMatch"}
 
 
+def is_expression(value: Any) -> bool:
+    """Whether a value is SQLAlchemy's, for the database to work out."""
+    return isinstance(value, sa.ClauseElement) or hasattr(value, "__clause_element__")
+
+
 def _is_whole(value: Any) -> bool:
     return is_deep(value) or isinstance(value, Mapping | tuple)
 
@@ -411,7 +430,7 @@ def parse_filter(source: Source, filter: Any, validate: Validate, at: str | None
             1,000 terms.
         RecordValidationError: For a value that does not fit its field.
     """
-    if not filter and (filter is None or isinstance(filter, Mapping)):
+    if filter is None or (isinstance(filter, Mapping) and not filter):
         return EMPTY
     parser = _Parser(source, validate, at)
     shape = parser.document(filter, 1)

@@ -272,7 +272,7 @@ class Bulk:
 
     def _upsert_plan(self, encoder: Encoder, key: Names, chosen: Names, feed: _Feed) -> UpsertPlan:
         scope, fields = self._store.scope, self._spec.fields
-        changed = [name for name in (*chosen, *scope.updated()) if name not in key]
+        changed = [name for name in (*chosen, *scope.stamps) if name not in key]
         return UpsertPlan(
             self._spec.table,
             encoder.columns,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -32,6 +33,11 @@ class Scope:
         self._created = tuple(name for name in ("created_at", "updated_at") if name in own)
         self._updated = tuple(name for name in ("updated_at",) if name in own)
         self._actors = spec.options.actors
+        self._onupdate = {
+            name: _maker(field.column.onupdate)
+            for name, field in fields.items()
+            if name not in own and _is_made_here(field.column.onupdate)
+        }
         self._deleter = "deleted_by" in fields and self.live is not None
 
     def visible(self, *, include_deleted: bool = False) -> sa.ColumnElement[bool] | None:
@@ -67,9 +73,16 @@ class Scope:
     def updated(self) -> dict[str, Any]:
         """Return the values that a changed record gets where the caller gives none."""
         values: dict[str, Any] = dict.fromkeys(self._updated, utc_now())
+        for name, make in self._onupdate.items():
+            values[name] = make()
         if self._actors:
             values["updated_by"] = actor.get()
         return values
+
+    @property
+    def stamps(self) -> tuple[str, ...]:
+        """Names of the fields that a new and a changed record get the same value for."""
+        return (*self._updated, "updated_by") if self._actors else self._updated
 
     def deleted(self) -> dict[str, Any]:
         """Return the parameters of a statement that marks records as deleted."""
@@ -108,3 +121,12 @@ class Scope:
         """
         if self._append_only:
             raise AppendOnlyError(model=self._name, verb=verb)
+
+
+def _is_made_here(onupdate: Any) -> bool:
+    """Whether SQLAlchemy would work out in Python what an update sets a column to."""
+    return onupdate is not None and (onupdate.is_callable or onupdate.is_scalar)
+
+
+def _maker(onupdate: Any) -> Callable[[], Any]:
+    return partial(onupdate.arg, None) if onupdate.is_callable else lambda: onupdate.arg

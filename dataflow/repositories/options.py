@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, Generic, Literal, TypeVar
 
 from dataflow.errors import ParameterError, did_you_mean, shown
+from dataflow.query.filters import NOT_AN_EXPRESSION, is_expression
 
 __all__ = [
     "CursorPaginationParams",
@@ -255,11 +256,13 @@ def filter_document(filters: Filters) -> dict[str, Any]:
         return {}
     if isinstance(filters, Mapping):
         return dict(filters)
-    given = [filters] if isinstance(filters, QueryFilter) else list(filters)
+    given = list(filters) if isinstance(filters, list | tuple) else [filters]
     for item in given:
         if not isinstance(item, QueryFilter):
+            kind = "an SQL expression" if is_expression(item) else shown(item)
             raise ParameterError(
-                problem=f"filters must be QueryFilters or a filter document, not {shown(item)}."
+                problem=f"filters must be QueryFilters or a filter document, not {kind}.",
+                advise=NOT_AN_EXPRESSION if is_expression(item) else None,
             )
     documents = [item.document() for item in given]
     return documents[0] if len(documents) == 1 else {"$and": documents} if documents else {}

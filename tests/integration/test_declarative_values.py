@@ -5,11 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Iterator
+from itertools import count
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from dataflow import DataFlow
 from dataflow.errors import RecordValidationError
@@ -86,3 +87,36 @@ def test_a_value_that_does_not_fit_is_refused_and_named(
     sightings.session.close()
     with pytest.raises(RecordValidationError, match=f"\n  {field}"):
         db.create("Sighting", values)
+
+
+def test_values_of_a_columns_own_for_updates_are_set_by_every_update(db: DataFlow):
+    numbers = count(1)
+
+    class Base(DeclarativeBase):
+        pass
+
+    class Tree(Base):
+        __tablename__ = "trees"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        name: Mapped[str]
+        seen: Mapped[int | None] = mapped_column(onupdate=lambda: next(numbers))
+        fixed: Mapped[int] = mapped_column(default=7, onupdate=9)
+        computed: Mapped[int | None] = mapped_column(onupdate=sa.text("3 + 1"))
+
+    db.adopt(Tree)
+    key = db.create("Tree", name="a")["id"]
+
+    def values() -> list[Any]:
+        record = db.read("Tree", key)
+        return [record[name] for name in ("seen", "fixed", "computed")]
+
+    db.bulk_upsert("Tree", [{"id": key, "name": "b"}])
+    assert values() == [None, 7, None]
+    db.update("Tree", key, {"name": "c"})
+    assert values() == [1, 9, 4]
+    db.bulk_update("Tree", {"name": "c"}, {"name": "d"})
+    db.bulk_update("Tree", [{"id": key, "name": "e"}])
+    db.query("Tree").where({"name": "e"}).update({"name": "f"})
+    assert values() == [4, 9, 4]
+    db.update("Tree", key, {"seen": 77})
+    assert values() == [77, 9, 4]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from dataflow import DataFlow, LocalRuntime, Relationship, WorkflowBuilder
 from dataflow.errors import (
+    DefinitionError,
     FilterError,
     MultipleRecordsError,
     ParameterError,
@@ -18,6 +19,7 @@ from dataflow.errors import (
     UnknownFieldError,
 )
 from dataflow.models.fields import Field
+from dataflow.repositories import Repository
 
 NAMES = ["John", "Johnny", "Ada", "50%", "a_b", "back\\slash", "JOHN", "O'Neil", "größe", ""]
 
@@ -250,3 +252,26 @@ def test_an_exit_in_the_input_reaches_the_caller_and_leaves_everything_usable(pe
         people.bulk_create("Person", rows())
 
     assert people.count("Person") == len(NAMES)
+
+
+def test_an_sql_expression_as_filter_is_refused_with_the_document_to_write(memory: DataFlow):
+    @memory.model
+    class Hero:
+        age: int = 0
+        active: bool = True
+
+    memory.create_tables()
+    calls: list[Callable[[Any], Any]] = [
+        lambda given: memory.query(Hero).where(given),
+        lambda given: memory.list(Hero, given),
+        lambda given: memory.bulk_delete(Hero, given),
+        lambda given: Repository(session, Hero).list(given),
+        lambda given: Repository(session, Hero).count([given]),
+    ]
+    with memory.session() as session:
+        for call in calls:
+            for expression in (Hero.age > 2, Hero.active):
+                with pytest.raises(DefinitionError) as caught:
+                    call(expression)
+                assert "not an SQL expression" in str(caught.value)
+                assert 'write {"age": {"$gt": 2}}' in str(caught.value)
