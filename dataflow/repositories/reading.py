@@ -26,19 +26,13 @@ from dataflow.models.tenancy import as_stored
 from dataflow.query.conditions import condition_for
 from dataflow.query.filters import Filter, Shape, parse_filter
 from dataflow.records.flushing import ScopedSession
+from dataflow.records.objectvalues import validator_of
 from dataflow.records.scoped_sql import with_deleted
-from dataflow.records.validation import Validator
 from dataflow.repositories.options import Filters, filter_document
 
 __all__ = ["Reading"]
 
 T = TypeVar("T")
-
-
-@lru_cache(maxsize=1_024)
-def _validator(model: Any) -> Validator:
-    """Return a model's validator; building one takes milliseconds."""
-    return Validator(spec_for(model), encode=False)
 
 
 @lru_cache(maxsize=1_000)
@@ -72,7 +66,7 @@ class Reading(Generic[T]):
         self.model = model
         self.spec: ModelSpec = spec_for(model)
         self.tenant_id = tenant_id
-        self.validator = _validator(cast("Any", model))
+        self.validator = validator_of(cast("Any", model))
         if tenant_id is not None and self.spec.tenant is None:
             raise ParameterError(
                 problem=f"tenants do not share {self.spec.name!r}; all its records would be seen.",
