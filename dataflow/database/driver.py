@@ -29,7 +29,7 @@ from dataflow.errors import (
     SerializationFailureError,
 )
 
-__all__ = ["Columns", "Driver", "Isolation", "Row", "Rows", "UpdatePlan", "UpsertPlan"]
+__all__ = ["Columns", "Driver", "Isolation", "Row", "Rows", "Support", "UpdatePlan", "UpsertPlan"]
 
 Row = Any
 Columns = Sequence[sa.Column[Any]]
@@ -89,6 +89,20 @@ class UpdatePlan(NamedTuple):
     def changed(self) -> tuple[sa.Column[Any], ...]:
         """The columns that are set."""
         return tuple(column for column in self.columns if column not in self.key)
+
+
+class Support(NamedTuple):
+    """Something that triggers need in the database.
+
+    Attributes:
+        source: What tells one version from another.
+        create: The statement that creates it, or puts it in the place of another version.
+        drop: The statement that removes it; empty where it goes with something else.
+    """
+
+    source: str
+    create: str
+    drop: str
 
 
 class Driver(ABC):
@@ -227,8 +241,12 @@ class Driver(ABC):
         """Return `{trigger: statements that create it}`; names change with definitions."""
 
     @abstractmethod
-    def trigger_support(self, schema: str, *, audited: bool) -> Sequence[str]:
-        """Return the statements that create what triggers need; some only audit needs."""
+    def trigger_support(self, schema: str, *, audited: bool) -> dict[str, Support]:
+        """Return what triggers need, by name; some only audit needs."""
+
+    @abstractmethod
+    def support_there(self, connection: sa.Connection) -> dict[str, Support]:
+        """Return what the database has of it."""
 
     @abstractmethod
     def trigger_drop(self, name: str, table: sa.Table) -> str:
@@ -236,6 +254,9 @@ class Driver(ABC):
 
     triggers_query: ClassVar[str]
     """Query for the triggers of all tables: schema, table, name."""
+
+    sources_query: ClassVar[str]
+    """Query for the definitions of triggers: name, and one row for each statement."""
 
     @abstractmethod
     async def tell_caller(self, connection: Any, caller: Caller) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from functools import partial
 from typing import Any, ClassVar
@@ -11,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
 
 from dataflow.context import NOBODY, Caller, actor, correlation_id
-from dataflow.database.driver import Driver
+from dataflow.database.driver import Driver, Support
 from dataflow.database.guard import PREFIX, Guard
 from dataflow.database.postgres_json import from_json
 from dataflow.database.postgres_triggers import RECORDED, support_statements, table_triggers
@@ -21,10 +22,31 @@ __all__ = ["PostgresAudit"]
 _TELL = (
     "SELECT set_config('dataflow.actor', $1, true), set_config('dataflow.correlation_id', $2, true)"
 )
+_SUPPORT = """
+SELECT substr(p.proname, 16), p.prosrc, p.proconfig, p.provolatile = 'i', p.prokind = 'f',
+  CASE p.prokind WHEN 'f' THEN pg_get_functiondef(p.oid) ELSE '' END
+FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
+WHERE n.nspname = current_schema() AND starts_with(p.proname::text, 'dataflow_audit_')
+UNION ALL SELECT 'heads', '', NULL, false, false, ''
+  WHERE to_regclass('dataflow_audit_heads') IS NOT NULL"""
+_SETTING = re.compile(r" SET (\w+) = '?([^ ']+)'?")
 
 
 def _text_of(variable: ContextVar[str | None]) -> str:
     return variable.get() or ""
+
+
+def _source(body: str, settings: Iterable[str], fixed: object) -> str:
+    """Return what tells versions of a function apart: not its indentation, which files change."""
+    return " ".join([str(fixed), *sorted(map(str.lower, settings)), *body.split()])
+
+
+def _wanted_source(create: str) -> str:
+    head, _, body = create.partition(" AS $dataflow$")
+    if not body:
+        return ""
+    settings = ("=".join(found) for found in _SETTING.findall(head))
+    return _source(body.removesuffix("$dataflow$"), settings, "IMMUTABLE" in head)
 
 
 class PostgresAudit(Driver):
@@ -45,12 +67,33 @@ class PostgresAudit(Driver):
         f"WHERE starts_with(t.tgname::text, '{PREFIX}') AND t.tgenabled <> 'D'"
     )
 
+    sources_query: ClassVar[str] = (
+        "SELECT t.tgname, unnest(CASE WHEN t.tgname::text ~ '_audit_[a-z]+$' "
+        "THEN ARRAY[pg_get_functiondef(t.tgfoid)] ELSE '{}' END || pg_get_triggerdef(t.oid)) "
+        f"FROM pg_trigger AS t WHERE starts_with(t.tgname::text, '{PREFIX}')"
+    )
+
     def triggers(self, guard: Guard, schema: str) -> dict[str, tuple[str, ...]]:
         return table_triggers(guard, schema)
 
-    def trigger_support(self, schema: str, *, audited: bool) -> Sequence[str]:
-        found = support_statements(schema)
-        return list(found.values()) if audited else [found["refuse"]]
+    def trigger_support(self, schema: str, *, audited: bool) -> dict[str, Support]:
+        quoted = self.dialect.identifier_preparer.quote(schema)
+        return {
+            name: Support(
+                _wanted_source(create),
+                create,
+                # The heads are records, which go with their table.
+                "" if name == "heads" else f"DROP ROUTINE IF EXISTS {quoted}.dataflow_audit_{name}",
+            )
+            for name, create in support_statements(schema).items()
+            if audited or name == "refuse"
+        }
+
+    def support_there(self, connection: sa.Connection) -> dict[str, Support]:
+        return {
+            name: Support(_source(body, settings or (), fixed) if plain else "", create, "")
+            for name, body, settings, fixed, plain, create in connection.exec_driver_sql(_SUPPORT)
+        }
 
     def trigger_drop(self, name: str, table: sa.Table) -> str:
         function = name.partition("_audit_")[0] + "_audit"

@@ -42,6 +42,16 @@ class PostgresWalls(PostgresAudit):
         f"WHERE starts_with(p.polname::text, '{PREFIX}') "
         "AND c.relrowsecurity AND c.relforcerowsecurity"
     )
+    sources_query: ClassVar[str] = (
+        f"{PostgresAudit.sources_query} UNION ALL "
+        "SELECT p.polname, unnest(ARRAY["
+        "format('CREATE POLICY %I ON %s', p.polname, p.polrelid::regclass) "
+        "|| CASE p.polcmd WHEN 'r' THEN ' FOR SELECT' ELSE '' END "
+        "|| format(' USING (%s)', pg_get_expr(p.polqual, p.polrelid)) "
+        "|| coalesce(' WITH CHECK (' || pg_get_expr(p.polwithcheck, p.polrelid) || ')', ''), "
+        f"format('ALTER TABLE %s {_GUARDED}', p.polrelid::regclass)]) "
+        f"FROM pg_policy AS p WHERE starts_with(p.polname::text, '{PREFIX}')"
+    )
 
     def triggers(self, guard: Guard, schema: str) -> dict[str, tuple[str, ...]]:
         found = super().triggers(guard, schema)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
 
 from dataflow.context import Caller, current_caller
-from dataflow.database.driver import Driver
+from dataflow.database.driver import Driver, Support
 from dataflow.database.guard import PREFIX, Guard
 from dataflow.database.sqlite_entries import add_entry
 from dataflow.database.sqlite_triggers import table_triggers
@@ -26,13 +26,22 @@ class SqliteAudit(Driver):
         f"WHERE type = 'trigger' AND substr(name, 1, {len(PREFIX)}) = '{PREFIX}'"
     )
 
+    sources_query: ClassVar[str] = (
+        "SELECT name, sql FROM sqlite_master "
+        f"WHERE type = 'trigger' AND substr(name, 1, {len(PREFIX)}) = '{PREFIX}'"
+    )
+
     def triggers(self, guard: Guard, schema: str) -> dict[str, tuple[str, ...]]:
         del schema
         return table_triggers(guard)
 
-    def trigger_support(self, schema: str, *, audited: bool) -> Sequence[str]:
+    def trigger_support(self, schema: str, *, audited: bool) -> dict[str, Support]:
         """Return nothing: what triggers need are functions of the connection."""
-        return ()
+        return {}
+
+    def support_there(self, connection: sa.Connection) -> dict[str, Support]:
+        """Return nothing, likewise."""
+        return {}
 
     def trigger_drop(self, name: str, table: sa.Table) -> str:
         del table

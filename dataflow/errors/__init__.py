@@ -21,7 +21,7 @@ DataFlowError
 │   ├── MultipleRecordsError       DF207   StaleRecordError           DF208
 │   ├── SchemaDriftError           DF209   DataValueError             DF210
 │   ├── AppendOnlyError            DF211   StatementError             DF212
-│   └── TransactionAbortedError    DF213
+│   └── TransactionAbortedError    DF213   StoredValueError           DF223
 └── ExecutionError             retry or report
     ├── PoolExhaustedError         DF214   ConnectionLostError        DF215
     ├── StatementTimeoutError      DF216   SerializationFailureError  DF217
@@ -59,6 +59,7 @@ from dataflow.errors.database import (
     SchemaDriftError,
     StaleRecordError,
     StatementError,
+    StoredValueError,
     TransactionAbortedError,
     UniqueViolationError,
 )
@@ -145,6 +146,7 @@ __all__ = [
     "StaleRecordError",
     "StatementError",
     "StatementTimeoutError",
+    "StoredValueError",
     "TenantRequiredError",
     "TransactionAbortedError",
     "TransactionClosedError",

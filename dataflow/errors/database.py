@@ -18,6 +18,7 @@ __all__ = [
     "SchemaDriftError",
     "StaleRecordError",
     "StatementError",
+    "StoredValueError",
     "TransactionAbortedError",
     "UniqueViolationError",
 ]
@@ -149,6 +150,24 @@ class DataValueError(DatabaseError):
     code = "DF210"
     text = "the database refused a value: {detail}"
     detail: str
+
+
+class StoredValueError(DatabaseError):
+    """A stored value does not fit the declared type: someone else has written it.
+
+    Attributes:
+        reason: Why, without the value where it is a secret.
+    """
+
+    code = "DF223"
+    text = "the value stored in field {field!r} of model {model!r} cannot be read: {reason}."
+    model: str
+    field: str
+    reason: str
+
+    def advice(self) -> str:
+        """Say what can be done."""
+        return "correct it in the database, or give the field the type of what is stored"
 
 
 class AppendOnlyError(DatabaseError):

@@ -69,7 +69,8 @@ def _compiled(
     conditions = store.compiler.conditions(where, include_deleted=include_deleted)
     table = Table(store.spec, [condition for condition in conditions if condition is not None])
     found = compile_pipeline(plan, table, pipeline)
-    prepared = prepare(found.statement, store.database.driver.dialect, found.columns)
+    dialect = store.database.driver.dialect
+    prepared = prepare(found.statement, dialect, found.columns, spec=store.spec)
     return Aggregate(prepared, found.values, found.scalar, found.empty)
 
 

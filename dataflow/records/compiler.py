@@ -61,9 +61,8 @@ class Compiler:
     def compile(self, statement: Any, names: Sequence[str] = ()) -> Prepared:
         """Compile a statement that returns the named fields."""
         key = tuple(names)
-        prepared = prepare(
-            statement, self._dialect, columns_of(self.spec, key), self._readers.get(key)
-        )
+        columns, reader = columns_of(self.spec, key), self._readers.get(key)
+        prepared = prepare(statement, self._dialect, columns, reader, self.spec)
         self._readers[key] = prepared.reader
         return prepared
 

@@ -14,6 +14,7 @@ from dataflow.errors import AppendOnlyError, ParameterError, UnknownModelError
 from dataflow.models.columns import utc_now
 from dataflow.models.spec import ModelSpec
 from dataflow.models.tenancy import as_stored
+from dataflow.records.objectvalues import check_changes, check_new
 from dataflow.records.scope import Scope
 
 __all__ = ["ScopedSession", "stamp"]
@@ -62,24 +63,31 @@ def _before_flush(session: ScopedSession, context: Any, objects: Any) -> None:
         spec = _spec_of(record)
         if spec is not None:
             _delete(session, record, spec)
-    stamp(session)
+    stamp(session, check=True)
 
 
-def stamp(session: Session) -> None:
+def stamp(session: Session, *, check: bool = False) -> None:
     """Note on what a session is about to write who does it, and whose it is.
+
+    Args:
+        session: The session.
+        check: Whether values are validated first.
 
     Raises:
         AppendOnlyError: If a record is changed that may not be.
+        RecordValidationError: Naming every field of a record that does not fit.
     """
     who = session.info.get("actor") or actor.get()
     for record in session.dirty:
         spec = _spec_of(record)
         if spec is not None and session.is_modified(record):
-            _change(record, spec, who)
+            _change(record, spec, who, check=check)
     for record in session.new:
         spec = _spec_of(record)
         if spec is not None:
             _check_home(session, spec)
+            if check:
+                check_new(record, spec)
             _create(session, record, spec, who)
 
 
@@ -111,9 +119,11 @@ def _delete(session: ScopedSession, record: Any, spec: ModelSpec) -> None:
         session.soft_delete(record)
 
 
-def _change(record: Any, spec: ModelSpec, who: str | None) -> None:
+def _change(record: Any, spec: ModelSpec, who: str | None, *, check: bool) -> None:
     if spec.options.append_only:
         raise AppendOnlyError(model=spec.name, verb="update")
+    if check:
+        check_changes(record, spec)
     if who is not None and "updated_by" in spec.fields:
         record.updated_by = who
 

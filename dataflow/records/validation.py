@@ -73,12 +73,15 @@ class Validator:
 
     def _hint(self, field: FieldSpec) -> Any:
         """Return a field's annotation; a tenant must be that of the call."""
-        annotation = _stored(field) if self._encode else field.annotation
+        annotation = self._annotation(field)
         if field.name in self._kept:
             annotation = Annotated[annotation, BeforeValidator(_refuse_kept)]
         if self._tenant is None or field.name != self._tenant.name:
             return annotation
         return Annotated[annotation, AfterValidator(partial(_own_tenant, self._tenant))]
+
+    def _annotation(self, field: FieldSpec) -> Any:
+        return _stored(field) if self._encode else field.annotation
 
     def _create_hint(self, field: FieldSpec) -> Any:
         annotation = self._hint(field)
@@ -127,6 +130,23 @@ class Validator:
         """
         try:
             return self._update.validate_python(values)
+        except ValidationError as error:
+            raise self._refusal(self._problems(error, many=False)) from None
+
+    @cached_property
+    def _held(self) -> TypeAdapter[dict[str, Any]]:
+        fields = self.spec.fields.items()
+        hints = {name: NotRequired[self._annotation(field)] for name, field in fields}
+        return TypeAdapter(with_config(_KNOWN)(TypedDict(self.spec.name, hints)))  # type: ignore[operator]  # built from data
+
+    def held(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return values of an object in their fields' types, whoever they are about.
+
+        Raises:
+            RecordValidationError: Naming every field that does not fit.
+        """
+        try:
+            return self._held.validate_python(values)
         except ValidationError as error:
             raise self._refusal(self._problems(error, many=False)) from None
 

@@ -20,6 +20,7 @@ from dataflow.errors import (
 from dataflow.models.columns import utc_now
 from dataflow.query.conditions import condition_for
 from dataflow.records.flushing import ScopedSession, stamp
+from dataflow.records.objectvalues import note_checked
 from dataflow.repositories.reading import Reading
 
 __all__ = ["Operations"]
@@ -70,7 +71,13 @@ class Operations(Reading[T]):
         values = self.validator.record(given)
         if self.spec.tenant is not None:
             values[self.spec.tenant.name] = self._claimed(values.get(self.spec.tenant.name))
-        return self.model(**values, **links)
+        record = self.model(**values, **links)
+        self._note_checked(record, values)
+        return record
+
+    def _note_checked(self, record: T, values: Mapping[str, Any]) -> None:
+        if isinstance(self.session, ScopedSession):  # which validates, too
+            note_checked(record, values)
 
     def _refuse_key(self, given: Mapping[str, Any]) -> None:
         if self.spec.key[0] in given:
@@ -133,6 +140,7 @@ class Operations(Reading[T]):
             changes.pop("version", None)  # it is counted, whatever a caller has read
         for name, value in changes.items():
             setattr(record, name, value)
+        self._note_checked(record, changes)
 
     def check_version(self, record: T, expected: int | None) -> None:
         """Refuse a record that was changed since it was read.

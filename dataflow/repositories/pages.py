@@ -39,7 +39,7 @@ def numbered_page(records: Operations[T], options: QueryOptions) -> PaginationRe
     statement = records.select(where, include_deleted=options.include_deleted)
     statement = records.loading(ordered(records, statement, options.order()), options.include)
     statement = statement.offset(page.offset).limit(page.per_page + 1)
-    found: list[T] = list(records.session.scalars(statement, where.parameters))
+    found: list[T] = records.fetched(statement, where.parameters)
     total = None
     if page.count:
         total = records.count(options.filters, include_deleted=options.include_deleted)
@@ -79,7 +79,7 @@ def cursor_page(records: Operations[T], options: QueryOptions) -> CursorResult[T
         statement = statement.where(condition_after(records.spec, sort, nulls, names))
     statement = statement.order_by(*order_for(records.spec, sort)).limit(page.limit + 1)
     statement = records.loading(statement, options.include)
-    found: list[T] = list(records.session.scalars(statement, values))
+    found: list[T] = records.fetched(statement, values)
     items = found[: page.limit]
     following = None
     if len(found) > page.limit:

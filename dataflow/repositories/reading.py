@@ -7,12 +7,14 @@ from functools import lru_cache
 from typing import Any, Generic, TypeVar, cast
 
 import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session, selectinload
 
 from dataflow.context import ALL_TENANTS, tenant
 from dataflow.database.sqlite_foreign import teach
 from dataflow.errors import (
+    DataFlowError,
     MultipleRecordsError,
     ParameterError,
     RecordNotFoundError,
@@ -26,19 +28,14 @@ from dataflow.models.tenancy import as_stored
 from dataflow.query.conditions import condition_for
 from dataflow.query.filters import Filter, Shape, parse_filter
 from dataflow.records.flushing import ScopedSession
+from dataflow.records.objectvalues import validator_of
 from dataflow.records.scoped_sql import with_deleted
-from dataflow.records.validation import Validator
+from dataflow.records.unreadable import unreadable
 from dataflow.repositories.options import Filters, filter_document
 
 __all__ = ["Reading"]
 
 T = TypeVar("T")
-
-
-@lru_cache(maxsize=1_024)
-def _validator(model: Any) -> Validator:
-    """Return a model's validator; building one takes milliseconds."""
-    return Validator(spec_for(model), encode=False)
 
 
 @lru_cache(maxsize=1_000)
@@ -72,7 +69,7 @@ class Reading(Generic[T]):
         self.model = model
         self.spec: ModelSpec = spec_for(model)
         self.tenant_id = tenant_id
-        self.validator = _validator(cast("Any", model))
+        self.validator = validator_of(cast("Any", model))
         if tenant_id is not None and self.spec.tenant is None:
             raise ParameterError(
                 problem=f"tenants do not share {self.spec.name!r}; all its records would be seen.",
@@ -163,7 +160,7 @@ class Reading(Generic[T]):
         """
         statement = self.select(where, include_deleted=include_deleted).limit(2)
         statement = self.loading(statement, include)
-        found = self.session.scalars(statement, where.parameters).all()
+        found = self.fetched(statement, where.parameters)
         if len(found) > 1:
             raise MultipleRecordsError(
                 model=self.spec.name,
@@ -171,7 +168,35 @@ class Reading(Generic[T]):
                 verb="get",
                 instead="use list() to get them all",
             )
-        return cast("T", found[0]) if found else None
+        return found[0] if found else None
+
+    def fetched(self, statement: Any, parameters: Mapping[str, Any]) -> list[T]:
+        """Return the records that a statement finds.
+
+        Raises:
+            StoredValueError: For a stored value that does not fit its field's type.
+        """
+        try:
+            return list(self.session.scalars(statement, parameters))
+        except (DataFlowError, SQLAlchemyError):
+            raise
+        except Exception:
+            told = self._unreadable(statement, parameters)
+            if told is None:
+                raise
+        raise told
+
+    def _unreadable(self, statement: Any, parameters: Mapping[str, Any]) -> DataFlowError | None:
+        """Return the error that names the field which cannot be read by itself, if one is it."""
+        for name in self.spec.fields:
+            alone = statement.with_only_columns(getattr(self.model, name))
+            try:
+                self.session.execute(alone, parameters).all()
+            except SQLAlchemyError:
+                return None
+            except Exception as found:  # noqa: BLE001 - whatever a type raises
+                return unreadable(found, self.spec, name)
+        return None
 
     def get(self, key: Any, *, include: Sequence[str] = ()) -> T:
         """Return a record by its key.

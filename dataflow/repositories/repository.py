@@ -334,7 +334,7 @@ class Repository(Generic[T]):
         statement = statement.offset(skip) if skip else statement
         statement = statement if limit is None else statement.limit(limit)
         statement = records.loading(statement, asked.include)
-        return list(self.session.scalars(statement, where.parameters))
+        return records.fetched(statement, where.parameters)
 
 
 class BaseTenantRepository(Repository[T]):

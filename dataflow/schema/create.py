@@ -14,7 +14,7 @@ from dataflow.errors import LoopError, SchemaDriftError, did_you_mean
 from dataflow.models.fields import MISSING
 from dataflow.models.spec import FieldSpec, ModelSpec
 from dataflow.schema.difference import Difference, find_difference
-from dataflow.schema.triggers import TriggerWork, find_trigger_work
+from dataflow.schema.triggers import TriggerWork, describe, find_trigger_work
 from dataflow.schema.work import run_schema_work
 
 __all__ = [
@@ -37,10 +37,7 @@ async def ensure_schema(database: Database, specs: Sequence[ModelSpec]) -> None:
         SchemaDriftError: If a required column without a default would have to be added,
             or if revision files change this schema.
     """
-    missing, guards = await run_schema_work(
-        database, lambda c: _missing(c, database, specs), write=False
-    )
-    if not missing and not guards.missing:
+    if not await run_schema_work(database, lambda c: _is_due(c, database, specs), write=False):
         return
     if database.current() is not None and database.driver.serial_writes:
         raise LoopError(
@@ -56,17 +53,27 @@ def _compared(
     return find_difference(connection, specs), find_trigger_work(connection, database.driver, specs)
 
 
-def _missing(
-    connection: sa.Connection, database: Database, specs: Sequence[ModelSpec]
-) -> tuple[Difference, TriggerWork]:
+def _is_due(connection: sa.Connection, database: Database, specs: Sequence[ModelSpec]) -> bool:
+    """Whether something is to be created, and revision files do not do it.
+
+    A table with another version of a trigger is watched over, as during an upgrade.
+    """
     missing, guards = _compared(connection, database, specs)
-    if missing and _has_revisions(connection, database):
+    if not missing and not guards.missing:
+        return False
+    if not _has_revisions(connection, database):
+        return True
+    if missing or guards.unwatched:
         raise SchemaDriftError(
-            problem=f"{missing.describe()}.",
+            problem=_described(missing, () if missing else guards.unwatched),
             advise="revision files change this schema: run db.migrations.upgrade(), after "
             "db.migrations.revision(message) for what is new in the models",
         )
-    return missing, guards
+    return False
+
+
+def _described(missing: Difference, guards: Sequence[tuple[str, str]]) -> str:
+    return f"{'; '.join(filter(None, (missing.describe(), describe(guards))))}."
 
 
 def _has_revisions(connection: sa.Connection, database: Database) -> bool:
@@ -86,9 +93,8 @@ async def check_schema(database: Database, specs: Sequence[ModelSpec]) -> None:
         database, lambda c: _compared(c, database, specs), write=False
     )
     if missing or guards.missing:
-        phrases = filter(None, (missing.describe(), guards.describe()))
         raise SchemaDriftError(
-            problem=f"{'; '.join(phrases)}.",
+            problem=_described(missing, guards.missing),
             advise="existing_schema_mode never writes schema: create it, or correct the models",
         )
 
@@ -125,7 +131,7 @@ def _create(connection: sa.Connection, database: Database, specs: Sequence[Model
         for statement in add_column(spec, spec.fields[name], database.driver.dialect):
             connection.exec_driver_sql(statement)
     work = find_trigger_work(connection, database.driver, specs)
-    for statement in (*work.drops, *work.creates):
+    for statement in (*work.drops, *work.creates(database.driver.dialect)):
         connection.exec_driver_sql(statement)
 
 

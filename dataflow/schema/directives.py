@@ -16,14 +16,18 @@ import sqlalchemy as sa
 from alembic.autogenerate import renderers
 from alembic.operations import ops
 
+from dataflow.database.driver import Driver
 from dataflow.models.columntypes import Converted, EnumValue, JsonValue
 from dataflow.models.naming import NAMING
 from dataflow.models.spec import FieldSpec, ModelSpec
 from dataflow.schema.compare import changes_of, completed, flat, steps_of
 from dataflow.schema.create import default_value
-from dataflow.schema.migrate import check_losses, possible_renames
+from dataflow.schema.guardsteps import guard_steps
+from dataflow.schema.migrate import check_losses, possible_renames, trigger_changes
 from dataflow.schema.plan import MigrationPlan
 from dataflow.schema.rendering import render_type, render_value
+from dataflow.schema.statements import table_of
+from dataflow.schema.triggers import find_trigger_work
 
 __all__ = ["directives"]
 
@@ -43,6 +47,10 @@ class FillOp(ops.MigrateOperation):
         self.column = column
         self.kind = kind
         self.value = value
+
+    def to_diff_tuple(self) -> tuple[Any, ...]:
+        """Return what `alembic check` prints."""
+        return ("fill", self.table_name, self.column, self.value)
 
 
 class RenameOp(ops.MigrateOperation):
@@ -64,9 +72,21 @@ class TableChanges(ops.ModifyTableOps):
 
 
 def directives(
-    specs: Sequence[ModelSpec], renames: Mapping[str, str], *, allow_drop: bool
+    driver: Driver,
+    specs: Sequence[ModelSpec],
+    renames: Mapping[str, str],
+    *,
+    allow_drop: bool,
+    afresh: bool = False,
 ) -> Callable[[Any, Any, list[Any]], None]:
     """Return what prepares a generated revision, for Alembic's option of this kind.
+
+    Args:
+        driver: Writes the triggers.
+        specs: The models.
+        renames: What has another name from now on.
+        allow_drop: Whether data may be lost.
+        afresh: Whether the file is for databases that have nothing yet, unlike this one.
 
     Raises:
         DataLossError: From the function, if something would be lost and may not.
@@ -77,7 +97,10 @@ def directives(
             return
         found = flat(scripts[0].upgrade_ops.ops)
         operations = completed(context.connection, specs, found)
-        changes = tuple(map(changes_of, operations))
+        touched = {name for item in operations if (name := table_of(item)) is not None}
+        work = find_trigger_work(context.connection, driver, specs, touched, afresh=afresh)
+        guards = guard_steps(context.connection, driver, work)
+        changes = (*map(changes_of, operations), *trigger_changes(work))
         plan = MigrationPlan(changes, (), possible_renames(operations))
         check_losses(plan, allow_drop=allow_drop)
         fields = {
@@ -89,8 +112,12 @@ def directives(
         forth, back = _renamings(renames)
         upgrade = [step for item in operations for step in _forwards(item, fields)]
         downgrade = [step for item in backwards for step in _backwards(item, fields)]
-        scripts[0].upgrade_ops.ops[:] = [*forth, *_grouped(upgrade)]
-        scripts[0].downgrade_ops.ops[:] = [*_grouped(downgrade), *back]
+        scripts[0].upgrade_ops.ops[:] = [
+            *forth, *guards.before, *_grouped(upgrade), *guards.after
+        ]  # fmt: skip
+        scripts[0].downgrade_ops.ops[:] = [
+            *guards.undo_after, *_grouped(downgrade), *guards.undo_before, *back
+        ]  # fmt: skip
 
     return prepare
 

@@ -29,6 +29,7 @@ __all__ = [
     "plan_migration",
     "possible_renames",
     "renames_left",
+    "trigger_changes",
 ]
 
 _CREATE: dict[str, ChangeKind] = {"trigger": "create trigger", "policy": "create policy"}
@@ -111,17 +112,18 @@ def _plan(
     touched = {name for operation in operations if (name := table_of(operation)) is not None}
     work = find_trigger_work(connection, database.driver, specs, touched)
     changes = [
-        *map(_renamed, renames.items()), *map(changes_of, operations), *_trigger_changes(work)
+        *map(_renamed, renames.items()), *map(changes_of, operations), *trigger_changes(work)
     ]  # fmt: skip
     if database.driver.before_rebuild:
         statements = rebuilding_statements(connection, operations, specs, _gone(work))
     else:
         statements = altering_statements(operations, specs, connection.dialect)
-    ordered = (*first, *work.drops, *work.unwanted_drops, *statements, *work.creates)
+    creates = work.creates(connection.dialect)
+    ordered = (*first, *work.drops, *work.unwanted_drops, *statements, *creates)
     return MigrationPlan(tuple(changes), ordered, possible_renames(operations))
 
 
-def _trigger_changes(work: TriggerWork) -> list[Change]:
+def trigger_changes(work: TriggerWork) -> list[Change]:
     """Return the changes; what watched over records so far is not given up unasked."""
     created = [
         Change(_CREATE[kind_of(name)], table, name) if name else Change("create table", table)

@@ -133,6 +133,7 @@ class Revisions:
         generated = self._compared(connection, directory, draft, message, options)
         if _is_empty(generated) and not directory.get_heads():
             # The models have their tables already: the first file is for other databases.
+            options = self._options(draft, afresh=True)
             options["include_name"] = lambda _, kind, __: kind != "table"
             generated = self._compared(connection, directory, draft, message, options)
         if _is_empty(generated):
@@ -182,13 +183,17 @@ class Revisions:
             raise MigrationError(problem="Alembic wrote no file.")
         return self.files.describe(script)
 
-    def _options(self, draft: Draft) -> dict[str, Any]:
+    def _options(self, draft: Draft, *, afresh: bool = False) -> dict[str, Any]:
         """Return Alembic's options, for our own calls and for `alembic`."""
         return {
             **comparison_options(self.specs, draft.drop_tables),
             "render_item": render_item,
             "process_revision_directives": directives(
-                self.specs, draft.renames, allow_drop=draft.allow_drop
+                self.database.driver,
+                self.specs,
+                draft.renames,
+                allow_drop=draft.allow_drop,
+                afresh=afresh,
             ),
         }
 

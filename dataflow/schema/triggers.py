@@ -5,17 +5,17 @@ A name changes with its definition, so the names in the catalog tell all.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
-from dataflow.database.driver import Driver
+from dataflow.database.driver import Driver, Support
 from dataflow.database.guard import LOG_GUARDS, PREFIX, Guard, is_policy, kind_of
 from dataflow.models.auditlog import AUDIT_HEADS, AUDIT_LOG
 from dataflow.models.spec import ModelSpec
 
-__all__ = ["TriggerWork", "find_trigger_work"]
+__all__ = ["TriggerWork", "describe", "find_trigger_work", "once"]
 
 _DIGEST = len(PREFIX) + 16
 
@@ -27,27 +27,46 @@ class TriggerWork:
     Attributes:
         missing: Table and name of each trigger or policy, or table of the audit log, to
             create.
+        unwatched: Those of them of whose kind the table has no other version either.
         unwanted: Table and name of each trigger or policy that no model asks for any more.
         stale: Names of triggers and policies whose definition is another one now.
         drops: Statements that remove what is stale, to run before tables change.
-        creates: Statements that create what is missing, to run after it.
+        unwanted_drops: Statements that remove what is unwanted, likewise.
+        tables: Tables of the audit log to create, after it.
+        support: What triggers need and the database lacks, by name, to create then.
+        triggers: Statements that create triggers and policies, to run last.
+        undo: Statements that remove what both create, or bring back its former version.
     """
 
     missing: tuple[tuple[str, str], ...] = ()
+    unwatched: tuple[tuple[str, str], ...] = ()
     unwanted: tuple[tuple[str, str], ...] = ()
     stale: frozenset[str] = frozenset()
     drops: tuple[str, ...] = ()
-    creates: tuple[str, ...] = ()
     unwanted_drops: tuple[str, ...] = ()
+    tables: tuple[sa.Table, ...] = ()
+    support: Mapping[str, Support] = field(default_factory=dict)
+    triggers: tuple[str, ...] = ()
+    undo: tuple[str, ...] = ()
 
-    def describe(self) -> str:
-        """Return what is missing, as a phrase."""
-        return "; ".join(
-            f"{kind_of(name)} {name!r} of {table!r} is missing"
-            if name
-            else f"table {table!r} is missing"
-            for table, name in self.missing
-        )
+    def creates(self, dialect: sa.Dialect) -> Iterator[str]:
+        """Yield the statements that create what is missing, to run after tables change."""
+        for table in self.tables:
+            yield str(sa.schema.CreateTable(table).compile(dialect=dialect)).strip()
+            for index in sorted(table.indexes, key=lambda index: str(index.name)):
+                yield str(sa.schema.CreateIndex(index).compile(dialect=dialect))
+        yield from (item.create for item in self.support.values())
+        yield from self.triggers
+
+
+def describe(missing: Iterable[tuple[str, str]]) -> str:
+    """Return what is missing, as a phrase."""
+    return "; ".join(
+        f"{kind_of(name)} {name!r} of {table!r} is missing"
+        if name
+        else f"table {table!r} is missing"
+        for table, name in missing
+    )
 
 
 def find_trigger_work(
@@ -55,6 +74,8 @@ def find_trigger_work(
     driver: Driver,
     specs: Sequence[ModelSpec],
     renewed: Collection[str] = (),
+    *,
+    afresh: bool = False,
 ) -> TriggerWork:
     """Compare the triggers of the models' tables with those that they should have.
 
@@ -63,29 +84,33 @@ def find_trigger_work(
         driver: Writes the triggers.
         specs: The models.
         renewed: Tables whose policies and refusing triggers must be out of the way for a
-            while.
+            while. Those that no model has are about to be dropped.
+        afresh: Whether to compare with a database that has nothing yet.
     """
     inspector = sa.inspect(connection)
-    present = _present(connection, driver, inspector.default_schema_name)
+    default = inspector.default_schema_name
+    present = {} if afresh else _present(connection, driver, default)
     guards = {spec.table.fullname: driver.audit.guard_of(spec) for spec in specs}
     if not present and not any(guards.values()):
         return TriggerWork()
     views = set(inspector.get_view_names())
     wanted = [guard for guard in guards.values() if guard and guard.table.name not in views]
     audited = any(guard.audited for guard in wanted)
-    work = _Work(driver, inspector.default_schema_name or "", present, renewed)
-    work.audited = audited
+    work = _Work(driver, default or "", present, renewed)
     if audited:
-        tables = set(inspector.get_table_names())
-        for table in (AUDIT_LOG, AUDIT_HEADS):
-            if table.name not in tables:
-                work.create_table(table)
+        tables = set() if afresh else set(inspector.get_table_names())
+        work.create_tables(table for table in (AUDIT_LOG, AUDIT_HEADS) if table.name not in tables)
         wanted += LOG_GUARDS
     for guard in wanted:
         work.compare(guard)
     for spec in specs:
         if guards[spec.table.fullname] is None:
             work.compare(Guard(spec.table, spec.name, (), ()))
+    for name in sorted(set(renewed) - {spec.table.name for spec in specs}):
+        work.compare(Guard(sa.Table(name, sa.MetaData()), "", (), ()))
+    if work.needs_support:
+        there = {} if afresh else driver.support_there(connection)
+        work.support(driver.trigger_support(default or "", audited=audited), there)
     return work.result()
 
 
@@ -109,22 +134,36 @@ class _Work:
         self._schema = schema
         self._present = present
         self._renewed = renewed
-        self.audited = False
         self._supported = False
         self._missing: list[tuple[str, str]] = []
         self._unwanted: list[tuple[str, str]] = []
         self._stale: list[str] = []
         self._drops: list[str] = []
         self._unwanted_drops: list[str] = []
-        self._tables: list[str] = []
+        self._tables: tuple[sa.Table, ...] = ()
+        self._support: dict[str, Support] = {}
+        self._undo_support: list[str] = []
         self._creates: list[str] = []
+        self._undo: list[str] = []
 
-    def create_table(self, table: sa.Table) -> None:
-        dialect = self._driver.dialect
-        self._missing.append((table.name, ""))
-        self._tables.append(str(sa.schema.CreateTable(table).compile(dialect=dialect)).strip())
-        for index in sorted(table.indexes, key=lambda index: str(index.name)):
-            self._tables.append(str(sa.schema.CreateIndex(index).compile(dialect=dialect)))
+    @property
+    def needs_support(self) -> bool:
+        return self._supported and bool(self._creates)
+
+    def create_tables(self, tables: Iterable[sa.Table]) -> None:
+        self._tables = tuple(tables)
+        self._missing += [(table.name, "") for table in self._tables]
+
+    def support(self, wanted: Mapping[str, Support], there: Mapping[str, Support]) -> None:
+        self._support = {
+            name: item
+            for name, item in wanted.items()
+            if name not in there or there[name].source != item.source
+        }
+        self._undo_support = [
+            there[name].create if name in there else item.drop
+            for name, item in reversed(self._support.items())
+        ]
 
     def compare(self, guard: Guard) -> None:
         table = guard.table.fullname
@@ -148,22 +187,30 @@ class _Work:
         for name, statements in wanted.items():
             if name not in kept:
                 self._creates += statements
+                self._undo.append(self._driver.trigger_drop(name, guard.table))
             if name not in there:
                 self._missing.append((table, name))
 
+    def _unwatched(self) -> Iterator[tuple[str, str]]:
+        for table, name in self._missing:
+            if name[_DIGEST:] not in {there[_DIGEST:] for there in self._present.get(table, [])}:
+                yield table, name
+
     def result(self) -> TriggerWork:
-        support: Iterable[str] = ()
-        if self._creates and self._supported:
-            support = self._driver.trigger_support(self._schema, audited=self.audited)
         return TriggerWork(
             tuple(self._missing),
+            tuple(self._unwatched()),
             tuple(self._unwanted),
             frozenset(self._stale),
-            tuple(_once(self._drops)),
-            tuple(_once([*self._tables, *support, *self._creates])),
-            tuple(_once(self._unwanted_drops)),
+            once(self._drops),
+            once(self._unwanted_drops),
+            self._tables,
+            self._support,
+            once(self._creates),
+            once(filter(None, [*self._undo, *self._undo_support])),
         )
 
 
-def _once(statements: Iterable[str]) -> Iterator[str]:
-    return iter(dict.fromkeys(statements))
+def once(statements: Iterable[str]) -> tuple[str, ...]:
+    """Return statements in their order, each once."""
+    return tuple(dict.fromkeys(statements))

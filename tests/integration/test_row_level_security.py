@@ -5,6 +5,7 @@ import datetime as dt
 import re
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -597,6 +598,71 @@ def test_a_migration_alters_the_column_that_the_policies_read(plain_url: str):
                 {"text": "a", "extra": 3}
             ]
     assert execute(plain_url, SEEN)[0][0] == 0
+
+
+POLICY = (
+    "SELECT polname, polcmd, pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid), "
+    "relrowsecurity, relforcerowsecurity "
+    "FROM pg_policy JOIN pg_class ON pg_class.oid = polrelid ORDER BY 1"
+)
+
+
+def test_revision_files_put_up_the_wall_change_it_and_take_it_down(plain_url: str, tmp_path: Path):
+    settings: dict[str, Any] = {
+        "row_level_security": True, "auto_migrate": False, "migrations_path": tmp_path,
+    }  # fmt: skip
+    with DataFlow(plain_url, **settings) as db:
+        declare_notes(db)
+        db.migrations.revision("Initial schema")
+        db.migrations.upgrade()
+        db.migrations.check()
+        with db.tenant("acme"):
+            db.create("Note", text="a")
+        assert execute(plain_url, SEEN)[0][0] == 0
+        assert execute(plain_url, "SET dataflow.tenant = 'acme'", SEEN)[0][0] == 1
+        before = execute(plain_url, POLICY)
+    with DataFlow(plain_url, **settings) as later:
+
+        @later.model(multi_tenant=True)
+        class Note:
+            id: int
+            tenant_id: str = Field(max_length=300)
+            text: str = Field(unique=True)
+            n: int = 0
+            data: dict[str, Any] | None = None
+            extra: int = 3
+
+        made = later.migrations.revision("Long names of tenants")
+        later.migrations.upgrade()
+        later.migrations.check()
+        with later.tenant("acme"):
+            assert later.list("Note", fields=["extra"])["records"] == [{"extra": 3}]
+        later.migrations.downgrade("-1", allow_drop=True)
+        made.path.unlink()
+    assert execute(plain_url, POLICY) == before
+    with DataFlow(plain_url, **settings | {"row_level_security": False}) as open_again:
+        declare_notes(open_again)
+        open_again.migrations.revision("No wall", allow_drop=True)
+        open_again.migrations.upgrade()
+        open_again.migrations.check()
+
+
+def test_first_use_puts_up_no_wall_where_revision_files_do(plain_url: str, tmp_path: Path):
+    with DataFlow(plain_url, migrations_path=tmp_path) as before:
+        declare_notes(before)
+        before.migrations.revision("Initial schema")
+        before.migrations.upgrade()
+    with DataFlow(plain_url, migrations_path=tmp_path, row_level_security=True) as db:
+        declare_notes(db)
+        with db.tenant("acme"), pytest.raises(SchemaDriftError, match=r"policy .* is missing"):
+            db.count("Note")
+        db.migrations.revision("The wall")
+        db.migrations.upgrade()
+        with db.tenant("acme"):
+            db.create("Note", text="a")
+        db.migrations.downgrade("-1")
+    assert execute(plain_url, POLICY) == []
+    assert execute(plain_url, SEEN)[0][0] == 1
 
 
 # ------------------------------------------------------------------ refused
