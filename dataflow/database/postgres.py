@@ -7,7 +7,6 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from itertools import chain, islice
 from operator import add
 from typing import Any, ClassVar
@@ -27,7 +26,6 @@ from dataflow.database.driver import (
     UpsertPlan,
 )
 from dataflow.database.postgres_errors import translate_error
-from dataflow.database.postgres_parts import copy_in_parts
 from dataflow.database.postgres_sync import create_portal_engine
 from dataflow.database.postgres_walls import PostgresWalls
 from dataflow.errors import (
@@ -183,9 +181,6 @@ class PostgresDriver(PostgresWalls):
             source, place, args = await self._source(connection, table, columns, rows)
             sql = f"INSERT INTO {self._name(table)} ({names}) SELECT {names} FROM {source} AS s"
             await self.execute(connection, f"{sql} ORDER BY {place}", args)
-        elif columns and self.audit.watches(table):
-            copy = partial(self._copy, connection, table.name, columns, schema=table.schema)
-            await copy_in_parts(copy, iter(rows))
         elif columns:
             await self._copy(connection, table.name, columns, rows, schema=table.schema)
         else:

@@ -256,7 +256,7 @@ def filter_document(filters: Filters) -> dict[str, Any]:
         return {}
     if isinstance(filters, Mapping):
         return dict(filters)
-    given = list(filters) if isinstance(filters, list | tuple) else [filters]
+    given: list[Any] = list(filters) if isinstance(filters, list | tuple) else [filters]
     for item in given:
         if not isinstance(item, QueryFilter):
             kind = "an SQL expression" if is_expression(item) else shown(item)
