@@ -25,6 +25,7 @@ from dataflow.records.encoding import (
     merge_rows,
     positions_by_shape,
 )
+from dataflow.records.given import rows_of
 from dataflow.records.prepared import Prepared
 from dataflow.records.segments import BATCHES, STEP, Group, Segment, Shape, segments
 from dataflow.records.store import Store
@@ -63,7 +64,7 @@ class Bulk:
             if on_error == "collect":
                 collector = Collector(self._store, level, tally, skip=skip, ids=ids)
                 async for offset, rows in _numbered(data, size):
-                    await collector.insert(rows, offset)
+                    await collector.insert(rows_of(rows, self._spec), offset)
             else:
                 # Keys are reserved ahead only for as many rows as are known to come.
                 most = BATCHES if not ids or isinstance(data, Sized) else 1
@@ -80,6 +81,7 @@ class Bulk:
 
     def _check_new(self, rows: list[Any], offset: int) -> Iterator[Group]:
         """Validate a batch of new records and group it by shape."""
+        rows = rows_of(rows, self._spec)
         valid, _, problems = self._store.validator.records(rows, offset)
         if problems:
             raise self._store.validator.refuse(problems)
@@ -164,6 +166,7 @@ class Bulk:
 
     def _check_changes(self, rows: list[Any], offset: int) -> Iterator[Group]:
         """Validate a batch of changes and group it by shape."""
+        rows = rows_of(rows, self._spec, changes=True)
         valid, _, problems = self._store.validator.records(rows, offset, update=True)
         same, key = not problems and is_uniform(rows), self._spec.key
         if not problems and not self._always_there(valid, key, same=same):
@@ -295,6 +298,7 @@ class Bulk:
         self, rows: list[Any], offset: int, key: Names, *, ignore: bool
     ) -> Iterator[Group]:
         """Validate a batch and group it by the fields that were given."""
+        rows = rows_of(rows, self._spec, changes=True)
         valid, _, problems = self._store.validator.records(rows, offset)
         same = not problems and is_uniform(rows)
         if not problems and not self._always_there(valid, key, same=same):

@@ -11,6 +11,7 @@ from dataflow.portal import sync_call
 from dataflow.query.builder import QueryBuilder
 from dataflow.query.filters import Filter
 from dataflow.records.bulk import Bulk
+from dataflow.records.given import values_of
 from dataflow.records.query import AsyncQuery, Query, query_parts
 from dataflow.records.requests import (
     check_bulk_create,
@@ -87,10 +88,13 @@ class AsyncVerbs:
         store = self._store_of(model)
         return QueryBuilder(lambda params: list_request(store, params))
 
-    async def create(
-        self, model: Any, data: Mapping[str, Any] | None = None, /, **fields: Any
-    ) -> Record:
-        """Insert one record, given as a dict or by keywords, and return it as stored.
+    async def create(self, model: Any, data: Any = None, /, **fields: Any) -> Record:
+        """Insert one record and return it as stored.
+
+        Args:
+            model: Class, name or table name.
+            data: The values: a dict, a pydantic model, a dataclass or an object of the class.
+            **fields: The values by keywords instead.
 
         Raises:
             RecordValidationError: If the values do not fit the model.
@@ -98,7 +102,8 @@ class AsyncVerbs:
         """
         if data is not None and fields:
             raise ParameterError(problem="give the fields as a dict or by keywords, not both.")
-        return await self._store_of(model).create(fields if data is None else data)
+        store = self._store_of(model)
+        return await store.create(fields if data is None else values_of(data, store.spec))
 
     async def read(
         self, model: Any, key: Any = None, **options: Unpack[ReadOptions]
@@ -126,25 +131,41 @@ class AsyncVerbs:
         self,
         model: Any,
         selector: Any,
-        changes: Mapping[str, Any],
+        changes: Any,
         *,
         expect_version: int | None = None,
         include_deleted: bool = False,
+        raise_on_not_found: bool = False,
     ) -> Record | None:
         """Change the record with a key, or the one that a filter matches, and return it.
+
+        Args:
+            model: Class, name or table name.
+            selector: The key, or a filter.
+            changes: A dict; or a pydantic model, of which the fields that were set count.
+            expect_version: The version that was read.
+            include_deleted: Whether a soft-deleted record may be the one.
+            raise_on_not_found: Whether it is an error if there is none.
 
         Returns:
             The record after the change; None if there is none.
 
         Raises:
             MultipleRecordsError: If several match.
+            RecordNotFoundError: If none matches and `raise_on_not_found` is True.
             StaleRecordError: If it is not at the expected version.
         """
         store = self._store_of(model)
         where = _selected(store, selector, None, "update")
-        return await store.update(
-            where, changes, expect_version=expect_version, include_deleted=include_deleted
+        changed = await store.update(
+            where,
+            values_of(changes, store.spec, changes=True),
+            expect_version=expect_version,
+            include_deleted=include_deleted,
         )
+        if changed is None and raise_on_not_found:
+            raise store.not_found(where)
+        return changed
 
     async def delete(
         self, model: Any, selector: Any, *, hard: bool = False, include_deleted: bool = False
@@ -206,7 +227,7 @@ class AsyncVerbs:
         if changes is None:
             return await Bulk(store).update_rows(target, batch_size=batch_size)
         where = where_many(store, {"filter": target, "all": all}, "BulkUpdate")
-        return await Bulk(store).update_where(where, changes)
+        return await Bulk(store).update_where(where, values_of(changes, store.spec, changes=True))
 
     async def bulk_delete(
         self,
@@ -257,7 +278,7 @@ class Verbs:
         """Return a lazy query for all records of a model; see `Query`."""
         return Query(self.aio.query(model).parts)
 
-    def create(self, model: Any, data: Mapping[str, Any] | None = None, /, **fields: Any) -> Record:
+    def create(self, model: Any, data: Any = None, /, **fields: Any) -> Record:
         """Insert one record and return it; see `AsyncVerbs.create`."""
         return sync_call("db.create", "db.aio.create", self.aio.create, model, data, **fields)
 
@@ -269,15 +290,17 @@ class Verbs:
         self,
         model: Any,
         selector: Any,
-        changes: Mapping[str, Any],
+        changes: Any,
         *,
         expect_version: int | None = None,
         include_deleted: bool = False,
+        raise_on_not_found: bool = False,
     ) -> Record | None:
         """Change one record and return it; see `AsyncVerbs.update`."""
         return sync_call(
             "db.update", "db.aio.update", self.aio.update, model, selector, changes,
             expect_version=expect_version, include_deleted=include_deleted,
+            raise_on_not_found=raise_on_not_found,
         )  # fmt: skip
 
     def delete(

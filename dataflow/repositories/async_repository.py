@@ -6,7 +6,7 @@ Each method runs that of `Repository` on the session's sync side, as SQLAlchemy'
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -27,7 +27,8 @@ __all__ = ["AsyncRepository", "AsyncTenantRepository"]
 T = TypeVar("T")
 R = TypeVar("R")
 P = ParamSpec("P")
-Data = Mapping[str, Any]
+Data = Any
+"""Values by name: a dict, a pydantic model, a dataclass or an object of the model."""
 Many: TypeAlias = list[T]  # the classes have a method of the name list
 
 

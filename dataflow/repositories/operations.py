@@ -20,6 +20,7 @@ from dataflow.errors import (
 from dataflow.models.columns import utc_now
 from dataflow.query.conditions import condition_for
 from dataflow.records.flushing import ScopedSession, stamp
+from dataflow.records.given import values_of
 from dataflow.records.objectvalues import note_checked
 from dataflow.repositories.reading import Reading
 
@@ -31,14 +32,19 @@ T = TypeVar("T")
 class Operations(Reading[T]):
     """Reads and writes records of one model in a session; never commits."""
 
-    def values(self, data: Any) -> Mapping[str, Any]:
-        """Return the values of one record as they are given.
+    def values(self, data: Any, *, changes: bool = False) -> Mapping[str, Any]:
+        """Return the values of one record as they are given: as a dict, or in an object.
+
+        Args:
+            data: The values.
+            changes: Whether they are changes; then what nobody set does not count.
 
         Raises:
             ParameterError: If they have no names.
         """
-        if isinstance(data, Mapping):
-            return data
+        found = values_of(data, self.spec, changes=changes)
+        if isinstance(found, Mapping):
+            return found
         raise ParameterError(
             problem=f"a {self.spec.name!r} is values by name, not {shown(data)}.",
             advise='pass a dict, {"field": value}; bulk_create and bulk_update take many',
@@ -126,7 +132,7 @@ class Operations(Reading[T]):
             RecordValidationError: Naming every field that does not fit.
         """
         self.refuse_change("update")
-        data = self.values(data)
+        data = self.values(data, changes=True)
         links = {name: data[name] for name in self.spec.relationships if name in data}
         given = {name: value for name, value in data.items() if name not in links}
         for name in (*self.spec.key, *([self.spec.tenant.name] if self.spec.tenant else [])):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Generic, TypeAlias, TypeVar, get_args
 
@@ -22,7 +22,8 @@ from dataflow.repositories.pages import cursor_page, numbered_page, ordered
 __all__ = ["BaseRepository", "BaseTenantRepository", "Repository", "model_of"]
 
 T = TypeVar("T")
-Data = Mapping[str, Any]
+Data = Any
+"""Values by name: a dict, a pydantic model, a dataclass or an object of the model."""
 Many: TypeAlias = list[T]  # the classes have a method of the name list
 
 
@@ -256,7 +257,7 @@ class Repository(Generic[T]):
         """
         count = 0
         for row in self.records.rows(rows):
-            values = self.records.values(row)
+            values = self.records.values(row, changes=True)
             key = {name: values[name] for name in self.spec.key if name in values}
             self.records.change(self.records.get(key), row)
             count += 1
