@@ -180,7 +180,7 @@ def _truncate(unit: str, text: str, zone: str) -> str:
     """Return the beginning of the year, quarter, month, …, second of an instant in a zone."""
     instant = dt.datetime.fromisoformat(text).astimezone(_zone(zone))
     if unit == "quarter":
-        instant = instant.replace(month=instant.month - (instant.month - 1) % 3)
+        instant = instant.replace(month=instant.month - (instant.month - 1) % 3, day=1)
         unit = "month"
     first = _UNITS.index(unit) + 1
     lowest = {"month": 1, "day": 1, "hour": 0, "minute": 0, "second": 0, "microsecond": 0}

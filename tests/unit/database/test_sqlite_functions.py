@@ -7,7 +7,7 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dataflow.database.sqlite_functions import FUNCTIONS
@@ -87,6 +87,7 @@ def test_null_yields_null(name: str):
 
 
 @given(instants, st.sampled_from(UNITS), st.sampled_from(ZONES))
+@example(dt.datetime(2000, 5, 31, tzinfo=dt.UTC), "quarter", "UTC")
 def test_a_truncated_instant_is_the_last_beginning_of_the_unit(
     instant: dt.datetime, unit: str, name: str
 ):
