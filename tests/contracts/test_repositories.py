@@ -223,6 +223,7 @@ def test_list_takes_filters_in_every_form(house: House):
     assert titles(books.list({})) == titles(books.list())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("operator", "value", "found"),
     [

@@ -46,6 +46,7 @@ def test_the_settings_of_the_file_env_are_taken(tmp_path: Path, monkeypatch: pyt
     assert (config.pool_size, config.max_overflow, config.echo) == (10, 20, False)
 
 
+@pytest.mark.long
 def test_migrations_write_and_carry_out_the_first_revision(url: str, tmp_path: Path):
     shutil.copy(EXAMPLES / "ta_generator" / "alembic.ini", tmp_path)
     shutil.copytree(EXAMPLES / "ta_generator" / "migrations", tmp_path / "migrations")
@@ -169,6 +170,7 @@ def unit_test(url: str) -> str:
     return code + '\n\n@pytest.fixture\ndef anyio_backend():\n    return "asyncio"\n'
 
 
+@pytest.mark.long
 def test_the_example_of_a_unit_test_passes(url: str, tmp_path: Path):
     driver = url.replace("sqlite:", "sqlite+aiosqlite:").replace(
         "postgresql:", "postgresql+asyncpg:"

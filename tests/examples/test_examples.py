@@ -66,6 +66,7 @@ def test_an_example_prints_what_its_readme_shows_on_sqlite(name: str, tmp_path: 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_an_example_prints_the_same_on_postgres(name: str, tmp_path: Path, postgres_databases):
     expected = shown_output(name) + (COMPARED if name == "05_real_data" else "")
@@ -75,6 +76,7 @@ def test_an_example_prints_the_same_on_postgres(name: str, tmp_path: Path, postg
     assert without_instants(output) == without_instants(expected)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_an_example_takes_the_database_from_the_environment(name: str, tmp_path: Path):
     url = f"sqlite:///{tmp_path}/example.db"

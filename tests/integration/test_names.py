@@ -95,6 +95,7 @@ RESERVED = [
 ]  # fmt: skip
 
 
+@pytest.mark.long
 def test_reserved_words_are_columns(db: DataFlow, run_node: RunNode):
     def try_one(number: int, name: str) -> None:
         declare(db, name, f"Thing{number}")
@@ -103,6 +104,7 @@ def test_reserved_words_are_columns(db: DataFlow, run_node: RunNode):
     assert failures(RESERVED, try_one) == {}
 
 
+@pytest.mark.long
 def test_reserved_words_are_tables(db: DataFlow):
     def try_one(number: int, table: str) -> None:
         model, part = f"Thing{number}", f"Part{number}"
