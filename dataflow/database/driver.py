@@ -28,6 +28,7 @@ from dataflow.errors import (
     DeadlockError,
     SerializationFailureError,
 )
+from dataflow.models.auditlog import prepare_for
 
 __all__ = ["Columns", "Driver", "Isolation", "Row", "Rows", "Support", "UpdatePlan", "UpsertPlan"]
 
@@ -142,6 +143,7 @@ class Driver(ABC):
         Raises:
             ConfigurationError: If the database cannot keep tenants apart, and should.
         """
+        prepare_for(self.name)
         self.address = address
         self.config = config
         self.walled = config.row_level_security

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from dataflow.models.columntypes import BIGINT, UtcDateTime, utc_of
 
-__all__ = ["AUDIT_HEADS", "AUDIT_LOG", "HASHED", "entry_texts", "key_order"]
+__all__ = ["AUDIT_HEADS", "AUDIT_LOG", "HASHED", "entry_texts", "key_order", "prepare_for"]
 
 _METADATA = sa.MetaData()
 _SORTED = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
@@ -57,13 +57,7 @@ for _name, _columns in {
     "correlation": ("correlation_id",),
     "batch": ("last_key", "model"),
 }.items():
-    _given = AUDIT_LOG.c[_columns[0]].is_not(None)
-    sa.Index(
-        f"ix_dataflow_audit_log_{_name}",
-        *(AUDIT_LOG.c[column] for column in _columns),
-        postgresql_where=_given,
-        sqlite_where=_given,
-    )
+    sa.Index(f"ix_dataflow_audit_log_{_name}", *(AUDIT_LOG.c[column] for column in _columns))
 
 AUDIT_HEADS = sa.Table(
     "dataflow_audit_heads",
@@ -72,8 +66,6 @@ AUDIT_HEADS = sa.Table(
     sa.Column("partition", sa.Integer(), primary_key=True, autoincrement=False),
     sa.Column("sequence", BIGINT, nullable=False),
     sa.Column("hash", sa.LargeBinary(), nullable=False),
-    # Room in each page keeps the head's place in the index when it changes.
-    postgresql_with={"fillfactor": 50},
 )
 
 HASHED = (
@@ -82,6 +74,19 @@ HASHED = (
     "records", "first_key", "last_key",
 )  # fmt: skip
 """Columns in the order in which the hash covers them."""
+
+
+def prepare_for(dialect: str) -> None:
+    """Give the tables the options that only one database understands.
+
+    SQLAlchemy loads a dialect to look at its options, so none is named before it is used.
+    """
+    for index in AUDIT_LOG.indexes:
+        first, *_ = index.columns
+        index.dialect_kwargs[f"{dialect}_where"] = first.is_not(None)
+    if dialect == "postgresql":
+        # Room in each page keeps the head's place in the index when it changes.
+        AUDIT_HEADS.dialect_kwargs["postgresql_with"] = {"fillfactor": 50}
 
 
 def entry_texts(values: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -5,7 +5,10 @@ import sys
 
 import dataflow
 
-HEAVY = ("fastapi", "typer", "rich", "redis", "alembic", "networkx", "asyncpg", "aiosqlite")
+HEAVY = (
+    "fastapi", "typer", "rich", "redis", "alembic", "networkx", "asyncpg", "aiosqlite",
+    "sqlalchemy.dialects.postgresql", "sqlalchemy.dialects.sqlite",
+)  # fmt: skip
 
 
 def test_importing_dataflow_loads_nothing_heavy():
