@@ -25,10 +25,14 @@ LEAST = 100
 _MOST_COLUMNS = 120
 """SQLite's functions take 127 arguments."""
 
-_OTHERS = (
-    "SELECT count(*) FROM sqlite_master WHERE type = 'trigger' "
-    f"AND substr(name, 1, {len(PREFIX)}) <> '{PREFIX}'"
+_OBSTACLES = (
+    "SELECT (SELECT count(*) FROM sqlite_master WHERE type = 'trigger' "
+    f"AND substr(name, 1, {len(PREFIX)}) <> '{PREFIX}') "
+    "+ (SELECT count(*) FROM pragma_table_list WHERE name = ? AND wr)"
 )
+"""Triggers of somebody else; and that the table was made WITHOUT ROWID."""
+_ROWIDS = ("rowid", "_rowid_", "oid")
+"""Names of a row's number; a column of the same name hides it."""
 
 Change = Callable[[], Awaitable[int]]
 
@@ -81,14 +85,17 @@ class BulkAudit:
         """Keep the connection and what is audited."""
         self._connection = connection
         self._guard = guard
+        names = {str(column.name).lower() for column in guard.columns}
+        self._rowid = next((name for name in _ROWIDS if name not in names), None)
         self._whole = len(guard.key) == 1 and isinstance(guard.key[0].type, sa.Integer)
 
     async def suits(self, records: int) -> bool:
         """Whether so many records share an entry: nothing else may change the table meanwhile."""
-        if records < LEAST or len(self._guard.columns) >= _MOST_COLUMNS:
+        if records < LEAST or len(self._guard.columns) >= _MOST_COLUMNS or self._rowid is None:
             return False
-        ((others,),) = await self._connection.fetch(_OTHERS, (), None)
-        return not others
+        name = str(self._guard.table.name)
+        ((obstacles,),) = await self._connection.fetch(_OBSTACLES, (name,), None)
+        return not obstacles
 
     async def insert(self, keys: Sequence[Any] | None, change: Change) -> int:
         """Insert records, and write that down.
@@ -130,8 +137,9 @@ class BulkAudit:
     async def _behind(self) -> Matched:
         """Return the source of the records that will be added behind all others."""
         name = quoted(str(self._guard.table.name))
-        ((last,),) = await self._connection.fetch(f"SELECT max(rowid) FROM {name}", (), None)
-        return Matched(f"FROM {name} AS t WHERE t.rowid > ?", -1 if last is None else last)
+        rowid = self._rowid
+        ((last,),) = await self._connection.fetch(f"SELECT max({rowid}) FROM {name}", (), None)
+        return Matched(f"FROM {name} AS t WHERE t.{rowid} > ?", -(2**63) if last is None else last)
 
     async def _lines(self, matched: Matched) -> dict[str, _Lines]:
         """Return the lines of records as they are now, by chain."""

@@ -209,6 +209,41 @@ def test_on_sqlite_they_do_not_where_triggers_of_others_may_change_more(tmp_path
         assert db.audit.verify_records("Number").ok
 
 
+def test_columns_may_have_the_names_of_row_numbers(db: DataFlow):
+    @db.model(audit=True)
+    class Row:
+        id: str
+        rowid: int = 0
+        _rowid_: int = 0
+
+    @db.model(audit=True)
+    class Line:
+        id: str
+        rowid: int = 0
+        oid: int = 0
+
+    for model in ("Row", "Line"):
+        db.bulk_create(model, [{"id": f"r{n}", "rowid": -n} for n in range(150)])
+        db.bulk_create(model, [{"id": f"s{n}", "rowid": -n} for n in range(150)])
+        assert db.audit.verify_records(model).ok
+
+
+def test_a_table_without_row_numbers_is_audited_record_by_record(tmp_path: Path):
+    with DataFlow(f"sqlite:///{tmp_path}/app.db") as db:
+        create = "CREATE TABLE lines (id TEXT PRIMARY KEY NOT NULL, text TEXT NOT NULL)"
+        portal.call(db.database.execute(f"{create} WITHOUT ROWID", ()))
+
+        @db.model(audit=True, timestamps=False)
+        class Line:
+            id: str
+            text: str
+
+        db.bulk_create("Line", [{"id": str(n), "text": "x"} for n in range(150)])
+
+        assert rows(db) == [None] * 150
+        assert db.audit.verify_records("Line").ok
+
+
 def test_very_many_are_in_parts(postgres_db: DataFlow):
     db = postgres_db
 
