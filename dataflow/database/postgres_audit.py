@@ -117,7 +117,7 @@ class PostgresAudit(Driver):
         await self.fetch(connection, f"SELECT dataflow_audit_record({marks})", args)
 
     def from_json(self, kind: TypeEngine[Any], value: Any) -> Any:
-        return from_json(kind, value)
+        return from_json(kind, value, self.dialect)
 
     def key_text(self, value: Any) -> str:
         if isinstance(value, bytes):

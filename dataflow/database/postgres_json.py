@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.types import TypeEngine
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from dataflow.models.columntypes import (
     ExactDecimal,
@@ -27,8 +27,13 @@ __all__ = ["from_json"]
 _INTERVAL = re.compile(r"(?:(-?\d+) days?)? ?(?:([-+])?(\d+):(\d\d):(\d\d(?:\.\d+)?))?")
 
 
-def from_json(kind: TypeEngine[Any], value: Any) -> Any:
+def from_json(kind: TypeEngine[Any], value: Any, dialect: sa.Dialect) -> Any:
     """Return a value that is not None; numbers with a point come as Decimals.
+
+    Args:
+        kind: The column's type.
+        value: What JSON holds.
+        dialect: Says what types of other libraries are here.
 
     Raises:
         ValueError: If the value does not fit the type.
@@ -41,10 +46,10 @@ def from_json(kind: TypeEngine[Any], value: Any) -> Any:
         return _interval(value)
     if is_bytes(kind):
         return bytes.fromhex(value.removeprefix("\\x"))
-    return _plain(kind, value)
+    return _plain(kind, value, dialect)
 
 
-def _plain(kind: TypeEngine[Any], value: Any) -> Any:
+def _plain(kind: TypeEngine[Any], value: Any, dialect: sa.Dialect) -> Any:
     if isinstance(kind, ExactFloat | sa.Float):
         return float(value)
     if isinstance(kind, ExactDecimal | sa.Numeric):
@@ -53,6 +58,8 @@ def _plain(kind: TypeEngine[Any], value: Any) -> Any:
         return dt.date.fromisoformat(value)
     if isinstance(kind, sa.Time):
         return dt.time.fromisoformat(value)
+    if isinstance(kind, TypeDecorator):
+        return from_json(kind.type_engine(dialect), value, dialect)
     return uuid.UUID(value) if isinstance(kind, sa.Uuid) else value
 
 

@@ -64,9 +64,9 @@ class SqliteAudit(Driver):
     def from_json(self, kind: TypeEngine[Any], value: Any) -> Any:
         if isinstance(kind, ExactFloat | sa.Float):
             return float(value)
-        return bytes.fromhex(value) if is_bytes(kind) else value
+        return bytes.fromhex(value) if is_bytes(kind, self.dialect) else value
 
     def key_text(self, value: Any) -> str:
-        if isinstance(value, bytes):
+        if isinstance(value, bytes | memoryview):
             return value.hex()
         return str(int(value) if isinstance(value, bool) else value)

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from dataflow.database.guard import PREFIX, Guard
 from dataflow.database.sqlite_entries import add_entry
-from dataflow.database.sqlite_triggers import key_of, quoted, value_of
+from dataflow.database.sqlite_triggers import DIALECT, key_of, quoted, value_of
 from dataflow.models.auditlog import key_order
 from dataflow.models.columntypes import is_bytes
 
@@ -64,14 +64,21 @@ def matching(table: sa.Table, columns: Sequence[sa.Column[Any]], keys: Sequence[
     name = quoted(str(table.name))
     if len(columns) == 1:
         (column,) = columns
-        value = "dataflow_unhex(value)" if is_bytes(column.type) else "value"
-        plain = [key.hex() for key in keys] if is_bytes(column.type) else list(keys)
+        value = "dataflow_unhex(value)" if is_bytes(column.type, DIALECT) else "value"
+        plain = [key.hex() for key in keys] if is_bytes(column.type, DIALECT) else list(keys)
         match = f"t.{quoted(column.name)} IN (SELECT {value} FROM json_each(?))"
         return Matched(f"FROM {name} AS t WHERE {match}", json.dumps(plain))
-    plain = [[part.hex() if isinstance(part, bytes) else part for part in key] for key in keys]
+    plain = [
+        [part.hex() if isinstance(part, bytes | memoryview) else part for part in key]
+        for key in keys
+    ]
     match = " AND ".join(
         f"t.{quoted(column.name)} = "
-        + (f"dataflow_unhex(j.value ->> {n})" if is_bytes(column.type) else f"j.value ->> {n}")
+        + (
+            f"dataflow_unhex(j.value ->> {n})"
+            if is_bytes(column.type, DIALECT)
+            else f"j.value ->> {n}"
+        )
         for n, column in enumerate(columns)
     )
     source = f"FROM json_each(?) AS j CROSS JOIN {name} AS t WHERE {match}"

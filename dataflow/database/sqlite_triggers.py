@@ -19,6 +19,7 @@ from dataflow.models.hashchain import genesis, link_hash
 
 __all__ = [
     "AUDIT_FUNCTIONS",
+    "DIALECT",
     "REFUSED",
     "key_of",
     "quoted",
@@ -29,7 +30,7 @@ __all__ = [
 REFUSED = "append-only: "
 """How the message of a trigger begins that refuses a change."""
 
-_DIALECT: sa.Dialect = aiosqlite.dialect()
+DIALECT: sa.Dialect = aiosqlite.dialect()
 _MOST = 50
 """Columns of one call: SQLite's functions take 127 arguments."""
 
@@ -45,7 +46,7 @@ def _text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
-quoted = _DIALECT.identifier_preparer.quote_identifier
+quoted = DIALECT.identifier_preparer.quote_identifier
 
 
 def table_triggers(guard: Guard) -> dict[str, tuple[str, ...]]:
@@ -119,7 +120,11 @@ def value_of(column: sa.Column[Any], row: str) -> str:
     value = f"{row}.{quoted(column.name)}"
     if isinstance(column.type, ExactFloat | sa.Float):  # SQLite's JSON keeps 15 digits
         return f"dataflow_audit_float({value})"
-    return f"iif({value} IS NULL, NULL, lower(hex({value})))" if is_bytes(column.type) else value
+    return (
+        f"iif({value} IS NULL, NULL, lower(hex({value})))"
+        if is_bytes(column.type, DIALECT)
+        else value
+    )
 
 
 def key_of(guard: Guard, row: str) -> str:

@@ -17,7 +17,9 @@ from typing import Any
 
 from pydantic import TypeAdapter
 from sqlalchemy import (
+    BINARY,
     JSON,
+    VARBINARY,
     BigInteger,
     DateTime,
     Dialect,
@@ -140,9 +142,16 @@ class Binary(Converted):
         return lambda value: f"'\\x{value.hex()}'"
 
 
-def is_bytes(kind: TypeEngine[Any]) -> bool:
-    """Whether a column holds bytes."""
-    return isinstance(kind, LargeBinary | Binary)
+def is_bytes(kind: TypeEngine[Any], dialect: Dialect | None = None) -> bool:
+    """Whether a column holds bytes.
+
+    Args:
+        kind: The column's type.
+        dialect: The database's, whose choice counts for types that are not the same everywhere.
+    """
+    if dialect is not None and isinstance(kind, TypeDecorator):
+        kind = kind.type_engine(dialect)
+    return isinstance(kind, LargeBinary | Binary | BINARY | VARBINARY)
 
 
 class CurrentInstant(FunctionElement[Any]):

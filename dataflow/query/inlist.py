@@ -39,10 +39,16 @@ class ListOf(TypeDecorator[Any]):
         pack: Callable[[Any], Any] = list
         if dialect.name != "postgresql":
             pack = _json_text
-            item = bytes.hex if is_bytes(self.item) else item
+            item = _hex_of(item) if is_bytes(self.item, dialect) else item
         if item is None:
             return pack
         return lambda values: pack([item(value) for value in values])
+
+
+def _hex_of(convert: Callable[[Any], Any] | None) -> Callable[[Any], str]:
+    if convert is None:
+        return bytes.hex
+    return lambda value: bytes(convert(value)).hex()
 
 
 def _json_text(values: list[Any]) -> str:
@@ -72,7 +78,8 @@ def _compile_json(element: InList, compiler: SQLCompiler, **options: Any) -> str
     column = compiler.process(element.column, **options)
     values = compiler.process(element.values, **options)
     # JSON carries no bytes; the SQLite driver brings the function that restores them.
-    value = "dataflow_unhex(value)" if is_bytes(element.column.type) else "value"
+    restored = is_bytes(element.column.type, compiler.dialect)
+    value = "dataflow_unhex(value)" if restored else "value"
     return f"{column} IN (SELECT {value} FROM json_each({values}))"
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy.types import TypeDecorator
 
 from dataflow import DataFlow
 from dataflow.errors import RecordValidationError
@@ -120,3 +121,52 @@ def test_values_of_a_columns_own_for_updates_are_set_by_every_update(db: DataFlo
     assert values() == [4, 9, 4]
     db.update("Tree", key, {"seen": 77})
     assert values() == [77, 9, 4]
+
+
+class Guid(TypeDecorator[uuid.UUID]):
+    """A key as other libraries store it: 16 bytes where the database has no type for it."""
+
+    impl = sa.BINARY(16)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> Any:
+        native = dialect.name == "postgresql"
+        return dialect.type_descriptor(sa.UUID() if native else sa.BINARY(16))
+
+    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> Any:
+        return value.bytes if value is not None and dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: Any, dialect: sa.Dialect) -> Any:
+        return uuid.UUID(bytes=value) if isinstance(value, bytes) else value
+
+
+def test_keys_that_another_librarys_type_stores_as_bytes_work_in_lists_links_and_audit(
+    db: DataFlow,
+):
+    class Base(DeclarativeBase):
+        pass
+
+    class Crew(Base):
+        __tablename__ = "crews"
+        id: Mapped[uuid.UUID] = mapped_column(Guid(), primary_key=True, default=uuid.uuid4)
+        name: Mapped[str]
+        members: Mapped[list[Sailor]] = relationship(back_populates="crew")
+
+    class Sailor(Base):
+        __tablename__ = "sailors"
+        id: Mapped[uuid.UUID] = mapped_column(Guid(), primary_key=True, default=uuid.uuid4)
+        crew_id: Mapped[uuid.UUID] = mapped_column(sa.ForeignKey("crews.id"))
+        crew: Mapped[Crew] = relationship(back_populates="members")
+
+    db.enable_audit_log()
+    db.adopt(Crew, Sailor)
+    crews = [db.create("Crew", name=name)["id"] for name in ("a", "b")]
+    sailor = db.create("Sailor", crew_id=crews[0])["id"]
+    db.bulk_create("Sailor", [{"id": uuid.uuid4(), "crew_id": crews[1]} for _ in range(120)])
+
+    (found,) = db.list("Sailor", {"id": {"$in": [sailor]}}, include=["crew"])["records"]
+    (made,) = db.audit.get_by_entity("Sailor", sailor)
+
+    assert found["crew"]["name"] == "a"
+    assert made.after == {"id": sailor, "crew_id": crews[0]}
+    assert db.audit.verify_records("Sailor").ok
