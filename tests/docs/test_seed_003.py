@@ -24,6 +24,8 @@ from dataflow.models.mixins import TenantMixin
 from dataflow.repositories import sessions
 from dataflow.testing import InMemoryDatabase
 
+pytestmark = pytest.mark.long
+
 SEED = find_seed()
 BLOCKS = read_copies() if SEED is None else read_blocks(SEED)
 NOT_RUN = {

@@ -73,6 +73,7 @@ def failures(names: list[str], try_one: Callable[[int, str], None]) -> dict[str,
     return found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("names", [ODD[:20], ODD[20:40], ODD[40:]], ids=["1", "2", "3"])
 def test_columns_of_these_names_work_through_all_nine_nodes(
     db: DataFlow, run_node: RunNode, names: list[str]

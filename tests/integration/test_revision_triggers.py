@@ -16,6 +16,8 @@ from dataflow import DataFlow, Field
 from dataflow.errors import AppendOnlyError, DataLossError, SchemaDriftError
 from dataflow.portal import portal
 
+pytestmark = pytest.mark.long
+
 Open = Callable[..., DataFlow]
 
 
@@ -362,7 +364,6 @@ class Event:
 """
 
 
-@pytest.mark.long
 def test_the_program_alembic_makes_checks_and_prints_them(url: str, tmp_path: Path):
     (tmp_path / "alembic.ini").write_text(
         "[alembic]\nscript_location = %(here)s/migrations\nprepend_sys_path = .\n"
