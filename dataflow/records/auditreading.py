@@ -22,7 +22,7 @@ __all__ = ["AuditReading", "Place"]
 
 Place = tuple[str, int]
 _log = AUDIT_LOG.c
-_NEWEST = (_log.at.desc(), _log.sequence.desc())
+_NEWEST = (_log.at.desc(), _log.sequence.desc(), _log.chain, _log.partition)
 _CHANGES = sa.func.coalesce(_log.records, 1)
 
 
@@ -103,7 +103,7 @@ class AuditReading:
 
         Args:
             conditions: Which rows.
-            order: Their order.
+            order: Their order, in which no two are equal.
             skip: How many changes to leave out.
             limit: How many are wanted.
 
@@ -112,7 +112,8 @@ class AuditReading:
         """
         if skip < 0 or limit < 0:
             raise ParameterError(problem="skip and limit must not be negative.")
-        upto = sa.cast(sa.func.sum(_CHANGES).over(order_by=order), sa.BigInteger()).label("upto")
+        sums = sa.func.sum(_CHANGES).over(order_by=order, rows=(None, 0))
+        upto = sa.cast(sums, sa.BigInteger()).label("upto")
         within = self._select(*conditions).add_columns(upto).order_by(*order).limit(skip + limit)
         found = within.subquery()
         changes = sa.func.coalesce(found.c.records, 1)

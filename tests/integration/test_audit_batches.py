@@ -339,6 +339,24 @@ def test_pages_of_an_actors_entries_are_pieces_of_the_whole(db: DataFlow):
     assert named(db.audit.get_recent_activity(limit=155)) == whole[:155]
 
 
+def test_entries_of_one_moment_in_several_chains_are_paged_one_by_one(db: DataFlow):
+    @db.model(audit=True, timestamps=False)
+    class Note:
+        tenant_id: str
+        text: str
+
+    tenants = ("a", "b", "c")
+    for name in tenants:
+        db.create("Note", tenant_id=name, text="new")
+    with db.acting("ada"):
+        run(db, "UPDATE notes SET text = 'at once'")
+
+    with db.all_tenants():
+        pages = [db.audit.get_by_user("ada", skip, 1) for skip in range(4)]
+    assert [len(page) for page in pages] == [1, 1, 1, 0]
+    assert {page[0].tenant for page in pages[:3]} == set(tenants)
+
+
 def test_secrets_are_nowhere_in_them(db: DataFlow):
     @db.model(audit=True)
     class Card:
