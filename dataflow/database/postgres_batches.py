@@ -77,16 +77,22 @@ class Batch:
         }
         self._whole = len(guard.key) == 1 and _type_name(guard.key[0]) in _WHOLE
 
-    def changes(self, before: Side | None, after: Side | None) -> str:
+    def created(self, side: Side) -> str:
         """Return a query for `action, key, before, after, records, first_key, last_key`."""
-        if before is None or after is None:
-            side, action = (before, "delete") if after is None else (after, "create")
-            names = ("lines", "NULL::text") if after is None else ("NULL::text", "lines")
-            return (
-                f"SELECT '{action}' AS action, NULL::text AS key, {names[0]} AS before, "
-                f"{names[1]} AS after, records, first_key, last_key "
-                f"FROM ({self._lines(side)}) AS changed"
-            )
+        return self._one_sided("create", "NULL::text AS before, lines AS after", side)
+
+    def deleted(self, side: Side) -> str:
+        """Return the same of records that are gone."""
+        return self._one_sided("delete", "lines AS before, NULL::text AS after", side)
+
+    def _one_sided(self, action: str, lines: str, side: Side) -> str:
+        return (
+            f"SELECT '{action}' AS action, NULL::text AS key, {lines}, records, first_key, "
+            f"last_key FROM ({self._lines(side)}) AS changed"
+        )
+
+    def updated(self, before: Side, after: Side) -> str:
+        """Return the same of records that were changed."""
         # Sums of hashes tell, at once and nearly always, whether some keys have changed.
         both = " UNION ".join(
             f"SELECT place FROM ({self._placed(side)}) AS placed WHERE part = here"
@@ -103,10 +109,8 @@ class Batch:
             "ON was.part = now.part, LATERAL coalesce(was.part, now.part) AS here"
         )
 
-    def _lines(self, side: Side | None) -> str:
+    def _lines(self, side: Side) -> str:
         """Return the query for the lines of each part, and what their keys are between."""
-        if side is None:
-            raise ValueError("a change has a record before or after it")
         line = f"{self._line(side)} AS line"
         return (
             f"SELECT part, {_text(self._header())} || string_agg(line, E'\\n') AS lines, "

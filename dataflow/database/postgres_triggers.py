@@ -266,8 +266,15 @@ class _Body:
             new: Where those after it are.
         """
         sides = {row: rows for row, rows in {OLD: old, NEW: new}.items() if rows is not None}
-        found = [Side(row, rows, self._key(row), self._own(row)) for row, rows in sides.items()]
-        before, after = (next((s for s in found if s.row == row), None) for row in (OLD, NEW))
+        found = {
+            row: Side(row, rows, self._key(row), self._own(row)) for row, rows in sides.items()
+        }
+        if len(found) > 1:
+            many = self._batch.updated(found[OLD], found[NEW])
+        elif NEW in found:
+            many = self._batch.created(found[NEW])
+        else:
+            many = self._batch.deleted(found[OLD])
         tenant = "nullif(head.chain, '')" if self._guard.tenant is not None else "NULL"
         each = (
             "SELECT *, NULL::bigint AS records, NULL::text AS first_key, NULL::text AS last_key "
@@ -278,7 +285,7 @@ class _Body:
       {PARTS} := {self._schema}.dataflow_audit_parts(head.total, head.bytes);
       IF {PARTS} = 0 THEN
 {self._write(each, tenant)}      ELSE
-{self._write(self._batch.changes(before, after), tenant)}      END IF;
+{self._write(many, tenant)}      END IF;
     END LOOP;
 """
 

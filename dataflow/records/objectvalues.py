@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-import sqlalchemy as sa
 from sqlalchemy.orm.attributes import instance_state
 
 from dataflow.errors import RecordValidationError
 from dataflow.models.declare import spec_for
 from dataflow.models.spec import FieldSpec, ModelSpec
+from dataflow.query.filters import is_expression
 from dataflow.records.validation import Problem, Validator
 
 __all__ = ["check_changes", "check_new", "note_checked", "validator_of"]
@@ -47,7 +47,7 @@ def check_new(record: Any, spec: ModelSpec) -> None:
         if value is None:
             if field.required and not _is_filled_in(spec, field):
                 missing.append(name)
-        elif value is not checked.get(name) and not _is_expression(value):
+        elif value is not checked.get(name) and not is_expression(value):
             values[name] = value
     _check(record, spec, values, missing)
 
@@ -67,7 +67,7 @@ def check_changes(record: Any, spec: ModelSpec) -> None:
             continue
         if name in checked and value is checked[name]:
             continue
-        if not _is_expression(value) and (value is not before and value != before):
+        if not is_expression(value) and (value is not before and value != before):
             values[name] = value
     _check(record, spec, values, ())
 
@@ -75,10 +75,6 @@ def check_changes(record: Any, spec: ModelSpec) -> None:
 def _is_filled_in(spec: ModelSpec, field: FieldSpec) -> bool:
     """Whether the flush itself may still find the value: that of a link, or the tenant's."""
     return field is spec.tenant or bool(field.column.foreign_keys)
-
-
-def _is_expression(value: Any) -> bool:
-    return isinstance(value, sa.ClauseElement) or hasattr(value, "__clause_element__")
 
 
 def _check(

@@ -117,10 +117,7 @@ class Validator:
         Raises:
             RecordValidationError: Naming every field that does not fit.
         """
-        try:
-            return self._create.validate_python(values)
-        except ValidationError as error:
-            raise self._refusal(self._problems(error, many=False)) from None
+        return self._validated(self._create, values)
 
     def changes(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return the values of an update; only given fields.
@@ -128,10 +125,7 @@ class Validator:
         Raises:
             RecordValidationError: Naming every field that does not fit.
         """
-        try:
-            return self._update.validate_python(values)
-        except ValidationError as error:
-            raise self._refusal(self._problems(error, many=False)) from None
+        return self._validated(self._update, values)
 
     @cached_property
     def _held(self) -> TypeAdapter[dict[str, Any]]:
@@ -145,8 +139,11 @@ class Validator:
         Raises:
             RecordValidationError: Naming every field that does not fit.
         """
+        return self._validated(self._held, values)
+
+    def _validated(self, adapter: TypeAdapter[dict[str, Any]], values: Any) -> dict[str, Any]:
         try:
-            return self._held.validate_python(values)
+            return adapter.validate_python(values)
         except ValidationError as error:
             raise self._refusal(self._problems(error, many=False)) from None
 
