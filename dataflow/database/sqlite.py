@@ -255,7 +255,7 @@ class SqliteDriver(SqliteAudit):
         total = 0
         for part in _parts(rows):
             insert = partial(self._insert_part, connection, table, columns, part)
-            audit = await self._bulk_audit(connection, table, len(part))
+            audit = await self._bulk_audit(connection, table, part)
             if audit is None:
                 await insert()
             else:
@@ -263,11 +263,13 @@ class SqliteDriver(SqliteAudit):
             total += len(part)
         return total
 
-    async def _bulk_audit(self, connection: Any, table: sa.Table, records: int) -> BulkAudit | None:
-        """Return what audits so many records at once, where the table is audited."""
+    async def _bulk_audit(
+        self, connection: Any, table: sa.Table, rows: Sequence[Row]
+    ) -> BulkAudit | None:
+        """Return what audits rows at once, where the table is audited and they suit."""
         guard = self.audit.guard_of(self.audit.specs[table]) if self.audit.watches(table) else None
         audit = None if guard is None else BulkAudit(connection, guard)
-        return audit if audit is not None and await audit.suits(records) else None
+        return audit if audit is not None and await audit.suits(rows) else None
 
     async def _insert_part(
         self,
@@ -350,7 +352,7 @@ class SqliteDriver(SqliteAudit):
             latest = {key(row): row for row in part}
             moved = [move(row) for row in latest.values()]
             update = partial(connection.count_many, sql, moved)
-            audit = await self._bulk_audit(connection, plan.table, len(moved))
+            audit = await self._bulk_audit(connection, plan.table, moved)
             total += await (update() if audit is None else audit.update(list(latest), update))
         return total
 

@@ -25,6 +25,10 @@ LEAST = 100
 _MOST_COLUMNS = 120
 """SQLite's functions take 127 arguments."""
 
+_MOST_CHARACTERS = 1 << 24
+"""Above about this, records have entries of their own: an entry is read as a whole."""
+_SAMPLE = 20
+"""One of so many rows is measured."""
 _OBSTACLES = (
     "SELECT (SELECT count(*) FROM sqlite_master WHERE type = 'trigger' "
     f"AND substr(name, 1, {len(PREFIX)}) <> '{PREFIX}') "
@@ -64,25 +68,23 @@ def matching(table: sa.Table, columns: Sequence[sa.Column[Any]], keys: Sequence[
     name = quoted(str(table.name))
     if len(columns) == 1:
         (column,) = columns
-        value = "dataflow_unhex(value)" if is_bytes(column.type, DIALECT) else "value"
-        plain = [key.hex() for key in keys] if is_bytes(column.type, DIALECT) else list(keys)
-        match = f"t.{quoted(column.name)} IN (SELECT {value} FROM json_each(?))"
-        return Matched(f"FROM {name} AS t WHERE {match}", json.dumps(plain))
-    plain = [
-        [part.hex() if isinstance(part, bytes | memoryview) else part for part in key]
-        for key in keys
-    ]
+        match = f"t.{quoted(column.name)} IN (SELECT {_member('value', column)} FROM json_each(?))"
+        return Matched(f"FROM {name} AS t WHERE {match}", json.dumps([_plain(k) for k in keys]))
     match = " AND ".join(
-        f"t.{quoted(column.name)} = "
-        + (
-            f"dataflow_unhex(j.value ->> {n})"
-            if is_bytes(column.type, DIALECT)
-            else f"j.value ->> {n}"
-        )
-        for n, column in enumerate(columns)
+        f"t.{quoted(column.name)} = {_member(f'(j.value ->> {number})', column)}"
+        for number, column in enumerate(columns)
     )
     source = f"FROM json_each(?) AS j CROSS JOIN {name} AS t WHERE {match}"
-    return Matched(source, json.dumps(plain))
+    return Matched(source, json.dumps([[_plain(part) for part in key] for key in keys]))
+
+
+def _member(value: str, column: sa.Column[Any]) -> str:
+    """Return the expression of a key's part that JSON carries; it carries no bytes."""
+    return f"dataflow_unhex({value})" if is_bytes(column.type, DIALECT) else value
+
+
+def _plain(value: Any) -> Any:
+    return value.hex() if isinstance(value, bytes | memoryview) else value
 
 
 class BulkAudit:
@@ -96,9 +98,11 @@ class BulkAudit:
         self._rowid = next((name for name in _ROWIDS if name not in names), None)
         self._whole = len(guard.key) == 1 and isinstance(guard.key[0].type, sa.Integer)
 
-    async def suits(self, records: int) -> bool:
-        """Whether so many records share an entry: nothing else may change the table meanwhile."""
-        if records < LEAST or len(self._guard.columns) >= _MOST_COLUMNS or self._rowid is None:
+    async def suits(self, rows: Sequence[Sequence[Any]]) -> bool:
+        """Whether rows share an entry: nothing else may change the table meanwhile."""
+        if len(rows) < LEAST or len(self._guard.columns) >= _MOST_COLUMNS or self._rowid is None:
+            return False
+        if _SAMPLE * _characters(rows[::_SAMPLE]) > _MOST_CHARACTERS:
             return False
         name = str(self._guard.table.name)
         ((obstacles,),) = await self._connection.fetch(_OBSTACLES, (name,), None)
@@ -125,6 +129,8 @@ class BulkAudit:
         """
         matched = self._with(keys)
         before = await self._lines(matched)
+        if sum(len(side.lines) for side in before.values()) > _MOST_CHARACTERS:
+            return await change()  # and the triggers write
         changed = await self._apart(change)
         await self._write(before, await self._lines(matched))
         return changed
@@ -201,6 +207,11 @@ class BulkAudit:
         columns = [[str(column.name), "json"] for column in self._guard.columns]
         shape = {"columns": columns, "key": len(columns), "rows": "json"}
         return json.dumps(shape, ensure_ascii=False) + "\n"
+
+
+def _characters(rows: Sequence[Sequence[Any]]) -> int:
+    values = (value for row in rows for value in row)
+    return sum(len(value) for value in values if isinstance(value, str | bytes))
 
 
 def _tenant(guard: Guard) -> str:

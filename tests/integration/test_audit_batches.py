@@ -244,6 +244,21 @@ def test_a_table_without_row_numbers_is_audited_record_by_record(tmp_path: Path)
         assert db.audit.verify_records("Line").ok
 
 
+def test_large_records_have_entries_of_their_own(tmp_path: Path):
+    with DataFlow(f"sqlite:///{tmp_path}/app.db") as db:
+
+        @db.model(audit=True, timestamps=False)
+        class Paper:
+            text: str
+
+        db.bulk_create("Paper", [{"text": "x" * 200_000}] * 120)
+        db.bulk_update("Paper", [{"id": n, "text": "short"} for n in range(1, 121)])
+        db.bulk_update("Paper", [{"id": n, "text": "again"} for n in range(1, 121)])
+
+        assert rows(db) == [None] * 240 + [120]
+        assert db.audit.verify_records("Paper").ok
+
+
 def test_very_many_are_in_parts(postgres_db: DataFlow):
     db = postgres_db
 
