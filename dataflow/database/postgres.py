@@ -38,6 +38,8 @@ __all__ = ["PostgresDriver"]
 
 UNNEST_ROWS = 500
 """Up to this many rows, arrays in one statement are as fast as a staged COPY."""
+_STAGED = "s.ctid"
+"""The place of a staged row `s`; rows that were only copied into a table are in order."""
 
 _FOREIGN = (
     asyncio.TimeoutError,
@@ -182,7 +184,8 @@ class PostgresDriver(PostgresWalls):
             sql = f"INSERT INTO {self._name(table)} ({names}) SELECT {names} FROM {source} AS s"
             await self.execute(connection, f"{sql} ORDER BY {place}", args)
         elif columns:
-            await self._copy(connection, table.name, columns, rows, schema=table.schema)
+            async with self.room_for_triggers(connection, table, many=room > UNNEST_ROWS):
+                await self._copy(connection, table.name, columns, rows, schema=table.schema)
         else:
             sql = f"INSERT INTO {self._name(table)} DEFAULT VALUES"
             await connection.executemany(sql, rows)
@@ -258,7 +261,8 @@ class PostgresDriver(PostgresWalls):
             f"ON CONFLICT {target} {self._resolution(plan)} RETURNING (xmax = 0) AS fresh) "
             "SELECT count(*) FILTER (WHERE fresh) FROM written"
         )
-        return int((await self.fetch(connection, sql, args))[0][0])
+        async with self.room_for_triggers(connection, plan.table, many=place == _STAGED):
+            return int((await self.fetch(connection, sql, args))[0][0])
 
     def _among(self, plan: UpsertPlan) -> str:
         return "" if plan.among is None else f" WHERE {self._quoted(plan.among)} IS NULL"
@@ -290,7 +294,8 @@ class PostgresDriver(PostgresWalls):
         # Without hash joins the plan walks the sorted rows, and locks in key order.
         await self.run_plain(connection, "SET LOCAL enable_hashjoin = off")
         change = f"UPDATE {table} AS t SET {', '.join(sets)} FROM ({latest}) AS s WHERE {match}"
-        count = await self.execute(connection, change, args)
+        async with self.room_for_triggers(connection, plan.table, many=place == _STAGED):
+            count = await self.execute(connection, change, args)
         await self.run_plain(connection, "SET LOCAL enable_hashjoin = on")
         return count
 
@@ -318,7 +323,7 @@ class PostgresDriver(PostgresWalls):
             f"SELECT {names} FROM {self._name(table)} WITH NO DATA; TRUNCATE {stage}",
         )
         await self._copy(connection, stage, columns, chain(head, iterator))
-        return stage, "s.ctid", []  # a table that was only copied into is in order
+        return stage, _STAGED, []
 
     def _quoted(self, column: sa.Column[Any]) -> str:
         return self._dialect.identifier_preparer.format_column(column)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from functools import partial
 from typing import Any, ClassVar
@@ -22,6 +23,10 @@ __all__ = ["PostgresAudit"]
 _TELL = (
     "SELECT set_config('dataflow.actor', $1, true), set_config('dataflow.correlation_id', $2, true)"
 )
+_MORE_MEMORY = """
+SELECT current_setting('work_mem'), set_config('work_mem', '64MB', true)
+WHERE pg_size_bytes(current_setting('work_mem')) < 64 << 20"""
+"""Changed rows are kept for the triggers, and read several times: better not from files."""
 _SUPPORT = """
 SELECT substr(p.proname, 16), p.prosrc, p.proconfig, p.provolatile = 'i', p.prokind = 'f',
   CASE p.prokind WHEN 'f' THEN pg_get_functiondef(p.oid) ELSE '' END
@@ -104,6 +109,20 @@ class PostgresAudit(Driver):
 
     async def tell_caller(self, connection: Any, caller: Caller) -> None:
         await connection.fetch(_TELL, *caller, timeout=self.config.statement_timeout_s)
+
+    @asynccontextmanager
+    async def room_for_triggers(
+        self, connection: Any, table: sa.Table, *, many: bool
+    ) -> AsyncIterator[None]:
+        """Let a statement within a transaction change many audited records in memory."""
+        former = None
+        if many and self.audit.watches(table):
+            former = await connection.fetchval(
+                _MORE_MEMORY, timeout=self.config.statement_timeout_s
+            )
+        yield
+        if former is not None:
+            await self.fetch(connection, "SELECT set_config('work_mem', $1, true)", [former])
 
     def note_caller(self, connection: Any) -> None:
         """Nothing to do: a statement by itself carries its caller; see `caller_terms`."""

@@ -36,6 +36,10 @@ _KINDS: Mapping[str, str] = MappingProxyType({
     "DATE": "text", "TIMESTAMP": "text",
 })  # fmt: skip
 """How the text of a value is read; values of all other types are written as JSON."""
+_COSTLY = ("DATE", "TIMESTAMP")
+"""Types whose text takes longer than all others': written once, if it is the same in all rows."""
+_SAME = "dataflow_same"
+"""The row of values that all rows have in common."""
 _WHOLE = ("BIGINT", "INTEGER", "SMALLINT")
 
 
@@ -76,6 +80,12 @@ class Batch:
             for column in guard.columns
         }
         self._whole = len(guard.key) == 1 and _type_name(guard.key[0]) in _WHOLE
+        self._costly = [
+            str(column.name)
+            for column in guard.columns
+            if column.name not in (*guard.masked, *(part.name for part in guard.key))
+            and _type_name(column) in _COSTLY
+        ]
 
     def created(self, side: Side) -> str:
         """Return a query for `action, key, before, after, records, first_key, last_key`."""
@@ -111,21 +121,35 @@ class Batch:
 
     def _lines(self, side: Side) -> str:
         """Return the query for the lines of each part, and what their keys are between."""
-        line = f"{self._line(side)} AS line"
+        rows = self._placed(side, f"{self._line(side)} AS line")
+        lines = f"{self._header()} || string_agg(line, E'\\n')"
         return (
-            f"SELECT part, {_text(self._header())} || string_agg(line, E'\\n') AS lines, "
-            f"count(*) AS records, sum(mark) AS mark, {self._bound('min')} AS first_key, "
-            f"{self._bound('max')} AS last_key FROM ({self._placed(side, line)}) AS placed "
-            "GROUP BY part"
+            f"{self._same(side)}SELECT part, {lines} AS lines, count(*) AS records, "
+            f"sum(mark) AS mark, {self._bound('min')} AS first_key, "
+            f"{self._bound('max')} AS last_key FROM ({rows}) AS placed GROUP BY part"
         )
+
+    def _same(self, side: Side) -> str:
+        """Return the CTE of values that all rows have in common; NULL for those that differ."""
+        if not self._costly:
+            return ""
+        values = {f"{side.row}.{_quote(name)}": _quote(name) for name in self._costly}
+        found = ", ".join(
+            f"CASE WHEN min({value}) = max({value}) AND count({value}) = count(*) "
+            f"THEN min({value}) END AS {name}"
+            for value, name in values.items()
+        )
+        query = f"SELECT {found} FROM {side.rows} AS {side.row}{side.condition}"
+        return f"WITH {_SAME} AS MATERIALIZED ({query}) "
 
     def _placed(self, side: Side, *more: str) -> str:
         """Return the query for each row's key, its hash and its part."""
         place = self._key_value(side) if self._whole else side.key
         mark = f"hashint8({place})" if self._whole else f"hashtext({place})"
-        part = f"CASE WHEN {PARTS} = 1 THEN 0 ELSE abs({mark} % {PARTS}) END"
+        part = f"abs({mark} % {PARTS})"
         found = ", ".join((f"{place} AS place", f"{mark} AS mark", f"{part} AS part", *more))
-        return f"SELECT {found} FROM {side.rows} AS {side.row}{side.condition}"
+        same = f", {_SAME}" if more and self._costly else ""
+        return f"SELECT {found} FROM {side.rows} AS {side.row}{same}{side.condition}"
 
     def _bound(self, function: str) -> str:
         """Return the least or greatest key as a text that sorts like the keys."""
@@ -137,9 +161,14 @@ class Batch:
         return f"{side.row}.{_quote(self._guard.key[0].name)}::bigint"
 
     def _header(self) -> str:
-        """Return the line that says how to read the others."""
-        columns = list(self._kinds.items())
-        return json.dumps({"columns": columns, "key": self._key_at()}, ensure_ascii=False) + "\n"
+        """Return the expression of the line that says how to read the others."""
+        shape = {"columns": list(self._kinds.items()), "key": self._key_at()}
+        text = json.dumps(shape, ensure_ascii=False)
+        if not self._costly:
+            return _text(f"{text}\n")
+        pairs = ", ".join(f"{_text(name)}, {_SAME}.{_quote(name)}::text" for name in self._costly)
+        same = f"SELECT json_strip_nulls(json_build_object({pairs}))::text FROM {_SAME}"
+        return f"""{_text(text[:-1])} || ', "same": ' || ({same}) || E'}}\\n'"""
 
     def _key_at(self) -> int:
         """Return which value is the key's text; one more than the columns have, if none is."""
@@ -159,4 +188,6 @@ class Batch:
         if name in self._guard.masked:
             return _text("***")
         value = f"{row}.{_quote(name)}"
+        if name in self._costly:
+            return f"nullif({value}, {_SAME}.{_quote(name)})"
         return f"to_json({value})" if kind == "json" else value

@@ -44,12 +44,14 @@ _FAST_COMPRESSION = """DO $dataflow$
 BEGIN
   IF EXISTS (SELECT FROM pg_attribute WHERE attrelid = '{log}'::regclass
       AND attname IN ('before', 'after') AND attcompression <> 'l') THEN
-    ALTER TABLE {log} ALTER before SET COMPRESSION lz4, ALTER after SET COMPRESSION lz4;
+    ALTER TABLE {log} ALTER before SET COMPRESSION lz4, ALTER after SET COMPRESSION lz4,
+      ALTER before SET STORAGE EXTENDED, ALTER after SET STORAGE EXTENDED;
   END IF;
 EXCEPTION WHEN feature_not_supported OR undefined_column OR syntax_error THEN
-  RETURN;  -- a server without lz4
+  ALTER TABLE {log} ALTER before SET STORAGE EXTERNAL, ALTER after SET STORAGE EXTERNAL;
 END$dataflow$"""
-"""The default takes a third of the time that many records take to be written."""
+"""The default takes a third of the time that many records take to be written: a server
+without lz4 compresses nothing."""
 _MOMENT = "to_char(moment AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US\"+00:00\"')"
 
 _FUNCTIONS = {

@@ -4,6 +4,7 @@ The first line is JSON: `{"columns": [[name, kind], …], "key": position}`, wit
 `number`, `bool`, `text` and `json`. Each further line is a record, as PostgreSQL writes
 rows (see "Composite Type Input and Output Syntax" in its manual): `(1,"with space",,t)`.
 The value at `key` is the record's key; if there are no more columns, it stands alone.
+Values by column in `"same"`, if any, are those of all records, and empty in their lines.
 With `"rows": "json"`, as SQLite's audit has it, each record is a JSON list instead.
 """
 
@@ -71,6 +72,9 @@ def _records(lines: str | None) -> dict[str, Stored]:
     header, _, body = lines.partition("\n")
     shape = json.loads(header)
     columns, key_at = [(name, _READ[kind]) for name, kind in shape["columns"]], shape["key"]
+    same = {
+        name: read(shape["same"][name]) for name, read in columns if name in shape.get("same", ())
+    }
     found: dict[str, Stored] = {}
     if shape.get("rows") == "json":
         for line in body.split("\n"):
@@ -81,7 +85,7 @@ def _records(lines: str | None) -> dict[str, Stored]:
         pairs = zip(columns, values, strict=False)
         found[values[key_at] or ""] = {
             name: None if value is None else read(value) for (name, read), value in pairs
-        }
+        } | same
     return found
 
 

@@ -209,6 +209,52 @@ def test_on_sqlite_they_do_not_where_triggers_of_others_may_change_more(tmp_path
         assert db.audit.verify_records("Number").ok
 
 
+@pytest.mark.parametrize("others", [0, 1, 75])
+def test_moments_that_records_have_in_common_are_told_of_each(db: DataFlow, others: int):
+    @db.model(audit=True)
+    class Visit:
+        begun: dt.datetime
+        day: dt.date | None = None
+
+    common, other = dt.datetime(2026, 7, 1, 12, 0, 0, 123456, dt.UTC), dt.datetime.now(dt.UTC)
+    given = [{"begun": common, "day": common.date()} for _ in range(150)]
+    given[:others] = [{"begun": other, "day": None} for _ in range(others)]
+
+    def visits() -> dict[int, Any]:
+        return {record["id"]: record for record in db.list("Visit", limit=None)["records"]}
+
+    db.bulk_create("Visit", given)
+    created = visits()
+    db.bulk_update("Visit", [{"id": key, "day": dt.date(2000, 2, 29)} for key in created])
+
+    found = entries(db)
+    images: dict[str, dict[int, Any]] = {entry.action: {} for entry in found}
+    for entry in found:
+        images[entry.action][(entry.after or {})["id"]] = (entry.before, entry.after)
+    updated = visits()
+    assert images["create"] == {key: (None, created[key]) for key in created}
+    assert images["update"] == {key: (created[key], updated[key]) for key in created}
+    assert db.audit.verify_records("Visit").ok
+
+
+def test_a_record_alone_in_its_chain_may_have_a_day_as_key(db: DataFlow):
+    @db.model(audit=True, multi_tenant=True, timestamps=False)
+    class Holiday:
+        day: dt.date = Field(primary_key=True)
+
+    db.create_tables()
+    days = [dt.date(2026, 1, 1) + dt.timedelta(days=n) for n in range(120)]
+    values = ", ".join(f"('{day}', '{'alone' if day == days[30] else 'many'}')" for day in days)
+    run(db, f"INSERT INTO holidays (day, tenant_id) VALUES {values}")
+
+    with db.all_tenants():
+        assert {(entry.key, entry.after["day"]) for entry in entries(db) if entry.after} == {
+            (f"{day}", day) for day in days
+        }
+    with db.tenant("alone"):
+        assert [entry.key for entry in db.audit.get_by_entity("Holiday", days[30])]
+
+
 def test_columns_may_have_the_names_of_row_numbers(db: DataFlow):
     @db.model(audit=True)
     class Row:
@@ -280,6 +326,46 @@ def test_very_many_are_in_parts(postgres_db: DataFlow):
     moved = [entry.action for entry in db.audit.get_by_entity("Number", 7)]
     assert moved == ["delete", "update", "create"]
     assert db.audit.verify().ok
+
+
+def test_the_servers_memory_setting_is_as_it_was_afterwards(postgres_db: DataFlow):
+    db = postgres_db
+    declare_item(db)
+    db.create_tables()
+
+    async def change() -> str:
+        async with db.transaction():
+            await db.database.execute("SET LOCAL work_mem = '5MB'", ())
+            await db.aio.bulk_create("Item", items(1_000))
+            await db.aio.bulk_update("Item", rewritten(1_000, "new"))
+            await db.aio.bulk_upsert("Item", rewritten(1_000, "up"))
+            ((found,),) = await db.database.fetch("SHOW work_mem", ())
+            return str(found)
+
+    assert portal.call(change()) == "5MB"
+    assert len(entries(db)) == 3_000
+
+
+def test_a_server_without_fast_compression_compresses_nothing(postgres_db: DataFlow):
+    db = postgres_db
+    declare_item(db)
+    db.create_tables()
+
+    (fast,) = portal.call(
+        db.database.fetch(
+            "SELECT 'lz4' = ANY(enumvals) FROM pg_settings WHERE name = $1",
+            ("default_toast_compression",),
+        )
+    )
+    stored = portal.call(
+        db.database.fetch(
+            "SELECT attname, attstorage::text, attcompression::text FROM pg_attribute "
+            "WHERE attrelid = 'dataflow_audit_log'::regclass AND attname IN ('before', 'after')",
+            (),
+        )
+    )
+    wanted = ("x", "l") if fast[0] else ("e", "")
+    assert {tuple(row) for row in stored} == {("before", *wanted), ("after", *wanted)}
 
 
 def test_the_history_of_a_record_is_that_of_single_changes(db: DataFlow):
