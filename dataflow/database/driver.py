@@ -67,6 +67,12 @@ class UpsertPlan(NamedTuple):
     ascends: Callable[[], bool] = _never
     among: sa.Column[Any] | None = None
 
+    @property
+    def touched(self) -> tuple[sa.Column[Any], ...]:
+        """The columns that are set on a conflict, the maintained ones included."""
+        more = (self.increment, self.revive) if self.update else ()
+        return (*self.update, *(column for column in more if column is not None))
+
 
 class UpdatePlan(NamedTuple):
     """How a bulk update finds and changes records.
@@ -90,6 +96,11 @@ class UpdatePlan(NamedTuple):
     def changed(self) -> tuple[sa.Column[Any], ...]:
         """The columns that are set."""
         return tuple(column for column in self.columns if column not in self.key)
+
+    @property
+    def touched(self) -> tuple[sa.Column[Any], ...]:
+        """The columns that are set, the maintained one included."""
+        return self.changed if self.increment is None else (*self.changed, self.increment)
 
 
 class Support(NamedTuple):

@@ -6,7 +6,7 @@ import asyncio
 import sqlite3
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from decimal import Decimal
 from functools import partial
 from itertools import chain, islice
@@ -33,7 +33,7 @@ from dataflow.database.driver import (
 )
 from dataflow.database.sqlite_aggregates import AGGREGATES
 from dataflow.database.sqlite_audit import SqliteAudit
-from dataflow.database.sqlite_batches import BulkAudit, matching
+from dataflow.database.sqlite_batches import BulkAudit, Matched, matching
 from dataflow.database.sqlite_connection import Patience, open_connection
 from dataflow.database.sqlite_errors import translate_error
 from dataflow.database.sqlite_functions import FUNCTIONS
@@ -46,6 +46,8 @@ __all__ = ["SqliteConnection", "SqliteDriver", "add_functions"]
 _AGAIN_S = 0.02
 _PART_ROWS = 5_000
 """Rows that one hop to the thread carries."""
+_FINDING = frozenset({int, str, bytes})
+"""Types of values that are found again as they were given."""
 _ROWS_AT_ONCE = 50
 """Rows of one INSERT; `executemany` of 50 rows takes 0.6 of the time of one by one."""
 _LEAST_VERSION = (3, 38)
@@ -264,12 +266,14 @@ class SqliteDriver(SqliteAudit):
         return total
 
     async def _bulk_audit(
-        self, connection: Any, table: sa.Table, rows: Sequence[Row]
+        self, connection: Any, table: sa.Table, rows: Sequence[Row], changed: Columns = ()
     ) -> BulkAudit | None:
         """Return what audits rows at once, where the table is audited and they suit."""
         guard = self.audit.guard_of(self.audit.specs[table]) if self.audit.watches(table) else None
-        audit = None if guard is None else BulkAudit(connection, guard)
-        return audit if audit is not None and await audit.suits(rows) else None
+        if guard is None or not {*guard.key, guard.tenant}.isdisjoint(changed):
+            return None
+        audit = BulkAudit(connection, guard)
+        return audit if await audit.suits(rows) else None
 
     async def _insert_part(
         self,
@@ -309,10 +313,39 @@ class SqliteDriver(SqliteAudit):
         )
         table, columns, fresh = plan.table, plan.columns, 0
         for part in _parts(rows):
-            new = await self._count_new(connection, plan, part) if plan.update else 0
-            changed = await self._insert_part(connection, table, columns, part, ending)
+            keys = _conflicting(plan, part)
+            existing = self._existing(plan, keys)
+            new = len(keys) - await self._count(connection, existing) if plan.update else 0
+            change = partial(self._insert_part, connection, table, columns, part, ending)
+            audit = await self._upsert_audit(connection, plan, part, keys)
+            changed = await (
+                change() if audit is None else audit.upsert(existing, plan.touched, change)
+            )
             fresh += new if plan.update else changed
         return fresh
+
+    def _existing(self, plan: UpsertPlan, keys: Collection[Any]) -> Matched:
+        """Return the records that conflict with some keys."""
+        matched = matching(plan.table, plan.conflict, list(keys))
+        if plan.among is None:
+            return matched
+        return matched.but(f"t.{self._quoted(plan.among)} IS NULL")
+
+    async def _count(self, connection: Any, matched: Matched) -> int:
+        sql = f"SELECT count(*) {matched.source}"
+        ((count,),) = await self.fetch(connection, sql, matched.arguments)
+        return int(count)
+
+    async def _upsert_audit(
+        self, connection: Any, plan: UpsertPlan, rows: Sequence[Row], keys: Collection[Any]
+    ) -> BulkAudit | None:
+        """Return what audits an upsert, if what conflicts surely finds its records."""
+        if not all(isinstance(c.type, sa.Integer | sa.String | sa.Uuid) for c in plan.conflict):
+            return None
+        parts = keys if len(plan.conflict) == 1 else chain.from_iterable(keys)
+        if not plan.conflict or not _FINDING.issuperset(map(type, parts)):
+            return None
+        return await self._bulk_audit(connection, plan.table, rows, plan.touched)
 
     def _among(self, plan: UpsertPlan) -> str:
         return "" if plan.among is None else f" WHERE {self._quoted(plan.among)} IS NULL"
@@ -324,18 +357,6 @@ class SqliteDriver(SqliteAudit):
         if plan.revive is not None:
             sets.append(f"{self._quoted(plan.revive)} = NULL")
         return f"DO UPDATE SET {', '.join(sets)}"
-
-    async def _count_new(
-        self, connection: Any, plan: UpsertPlan, rows: Sequence[tuple[Any, ...]]
-    ) -> int:
-        """Return how many distinct keys of the rows have no record yet."""
-        places = [plan.columns.index(column) for column in plan.conflict]
-        keys = set(map(itemgetter(*places), rows))
-        matched = matching(plan.table, plan.conflict, list(keys))
-        sql = f"SELECT count(*) {matched.source}"
-        sql += self._among(plan).replace("WHERE", "AND")
-        ((existing,),) = await self.fetch(connection, sql, (matched.argument,))
-        return len(keys) - int(existing)
 
     async def update_rows(self, connection: Any, plan: UpdatePlan, rows: Rows) -> int:
         sets = [f"{self._quoted(column)} = ?" for column in plan.changed]
@@ -352,9 +373,22 @@ class SqliteDriver(SqliteAudit):
             latest = {key(row): row for row in part}
             moved = [move(row) for row in latest.values()]
             update = partial(connection.count_many, sql, moved)
-            audit = await self._bulk_audit(connection, plan.table, moved)
-            total += await (update() if audit is None else audit.update(list(latest), update))
+            shifting = plan.live in set(plan.changed)
+            audit = (
+                None
+                if shifting
+                else await self._bulk_audit(connection, plan.table, moved, plan.changed)
+            )
+            if audit is None:
+                total += await update()
+            else:
+                total += await audit.update(self._found(plan, list(latest)), plan.touched, update)
         return total
+
+    def _found(self, plan: UpdatePlan, keys: Sequence[Any]) -> Matched:
+        """Return the records that an update finds."""
+        matched = matching(plan.table, plan.key, keys)
+        return matched if plan.live is None else matched.but(f"t.{self._quoted(plan.live)} IS NULL")
 
     def _insert(self, table: sa.Table, columns: Columns, many: int = 1) -> str:
         if not columns:
@@ -385,6 +419,12 @@ def _parts(rows: Rows) -> Iterator[list[tuple[Any, ...]]]:
     iterator = iter(rows)
     while part := list(islice(iterator, _PART_ROWS)):
         yield part
+
+
+def _conflicting(plan: UpsertPlan, rows: Sequence[Row]) -> set[Any]:
+    """Return the distinct keys of rows; tuples, if several columns decide."""
+    places = [plan.columns.index(column) for column in plan.conflict]
+    return set(map(itemgetter(*places), rows)) if places else set()
 
 
 def _given_rowids(table: sa.Table, columns: Columns, rows: Sequence[Row]) -> list[Any] | None:

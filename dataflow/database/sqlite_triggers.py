@@ -39,6 +39,8 @@ AUDIT_FUNCTIONS: dict[str, tuple[int, Any]] = {
     "dataflow_audit_genesis": (2, genesis),
     "dataflow_audit_float": (1, lambda value: None if value is None else repr(value)),
 }
+ROWIDS = ("rowid", "_rowid_", "oid")
+"""Names of a row's number; a column of the same name hides it."""
 _MOMENT = "strftime('%Y-%m-%d %H:%M:%f', 'now') || '000+00:00'"
 
 
@@ -76,7 +78,8 @@ def _audits(guard: Guard) -> Iterator[tuple[str, str, str]]:
     yield "insert", f"AFTER INSERT ON {table} WHEN {here}", new
     yield "delete", f"AFTER DELETE ON {table}", gone
     yield "update", f"AFTER UPDATE ON {table} WHEN {same} AND {here}", changed
-    yield "rekey", f"AFTER UPDATE ON {table} WHEN NOT ({same}) AND {here}", gone + new
+    keys = ", ".join((*(quoted(c.name) for c in guard.key), *ROWIDS))  # spares other updates much
+    yield "rekey", f"AFTER UPDATE OF {keys} ON {table} WHEN NOT ({same}) AND {here}", gone + new
 
 
 def _entry(guard: Guard, action: str, row: str) -> str:

@@ -5,7 +5,10 @@ The first line is JSON: `{"columns": [[name, kind], …], "key": position}`, wit
 rows (see "Composite Type Input and Output Syntax" in its manual): `(1,"with space",,t)`.
 The value at `key` is the record's key; if there are no more columns, it stands alone.
 Values by column in `"same"`, if any, are those of all records, and empty in their lines.
-With `"rows": "json"`, as SQLite's audit has it, each record is a JSON list instead.
+
+As SQLite's audit has it, the whole is one JSON object, with a list of values for each column:
+`{"columns": [name, …], "key": name or null, "keys": […], "same": {…}, "each": {name: […]}}`.
+Values of the column `key` are the keys; those of columns that are nowhere did not change.
 """
 
 from __future__ import annotations
@@ -55,7 +58,8 @@ def changed_records(
         before: The lines of the records before; None if there were none.
         after: The lines of the records afterwards.
     """
-    was, now = _records(before), _records(after)
+    was = _records(before, {})
+    now = _records(after, was)
     for key in dict.fromkeys((*was, *now)):
         yield key, was.get(key), now.get(key)
 
@@ -66,27 +70,43 @@ def written(key: str) -> set[str]:
     return {doubled, json.dumps(key, ensure_ascii=False)[1:-1]}
 
 
-def _records(lines: str | None) -> dict[str, Stored]:
-    if lines is None:
+def _records(text: str | None, former: Mapping[str, Stored]) -> dict[str, Stored]:
+    """Return records by key.
+
+    Args:
+        text: The records as they are written.
+        former: What they were before, for values that are not written again.
+    """
+    if text is None:
         return {}
-    header, _, body = lines.partition("\n")
-    shape = json.loads(header)
+    header, _, lines = text.partition("\n")
+    shape = json.loads(header, parse_float=Decimal)
+    return dict(_by_line(shape, lines) if lines else _by_column(shape, former))
+
+
+def _by_line(shape: Mapping[str, Any], lines: str) -> Iterator[tuple[str, Stored]]:
     columns, key_at = [(name, _READ[kind]) for name, kind in shape["columns"]], shape["key"]
-    same = {
-        name: read(shape["same"][name]) for name, read in columns if name in shape.get("same", ())
-    }
-    found: dict[str, Stored] = {}
-    if shape.get("rows") == "json":
-        for line in body.split("\n"):
-            *values, key = json.loads(line, parse_float=Decimal)
-            found[key] = dict(zip((name for name, _ in columns), values, strict=True))
-        return found
-    for values in _rows(body):
+    texts = shape.get("same", {})
+    same = {name: read(texts[name]) for name, read in columns if name in texts}
+    for values in _rows(lines):
         pairs = zip(columns, values, strict=False)
-        found[values[key_at] or ""] = {
-            name: None if value is None else read(value) for (name, read), value in pairs
-        } | same
-    return found
+        record = {name: None if value is None else read(value) for (name, read), value in pairs}
+        yield values[key_at] or "", record | same
+
+
+def _by_column(
+    shape: Mapping[str, Any], former: Mapping[str, Stored]
+) -> Iterator[tuple[str, Stored]]:
+    keys, same = shape["keys"], shape["same"]
+    lists = {shape["key"]: keys, **shape["each"]}
+    for place, key in enumerate(keys):
+        before = former.get(str(key), {})
+        yield str(key), {
+            name: same[name] if name in same
+            else lists[name][place] if name in lists
+            else before[name]
+            for name in shape["columns"]
+        }  # fmt: skip
 
 
 def _rows(body: str) -> Iterator[list[str | None]]:

@@ -6,6 +6,7 @@ import datetime as dt
 import random
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -180,14 +181,75 @@ def test_on_postgresql_they_share_a_row_of_the_log(postgres_db: DataFlow):
     assert rows(db) == [None] * 198 + [100]
 
 
-def test_on_sqlite_bulk_creates_and_updates_by_key_do(tmp_path: Path):
+def test_on_sqlite_bulk_creates_upserts_and_updates_by_key_do(tmp_path: Path):
     with DataFlow(f"sqlite:///{tmp_path}/app.db") as db:
         declare_item(db)
         db.bulk_create("Item", items(150))
         db.bulk_update("Item", rewritten(150, "by key"))
-        db.bulk_update("Item", {"text": "by key"}, {"note": "each"})
+        db.bulk_upsert("Item", rewritten(150, "up") + renamed(120, "m"))
+        db.bulk_update("Item", {"text": "up"}, {"note": "each"})
 
-        assert rows(db) == [150, 150] + [None] * 150
+        assert rows(db) == [150, 150, 150, 120] + [None] * 150
+
+
+UPSERTS: dict[str, Change] = {
+    "by a unique field": lambda db: db.bulk_upsert("Part", parts(300), conflict_on=("code",)),
+    "some fields": lambda db: db.bulk_upsert(
+        "Part", parts(300), conflict_on=("code",), update_fields=("name",)
+    ),
+    "new ones alone": lambda db: db.bulk_upsert(
+        "Part", parts(300), conflict_on=("code",), on_conflict="ignore"
+    ),
+    "all there": lambda db: db.bulk_upsert("Part", parts(150), conflict_on=("code",)),
+    "none there": lambda db: db.bulk_upsert("Part", parts(450)[300:], conflict_on=("code",)),
+    "by key": lambda db: db.bulk_upsert(
+        "Part", [{"id": n, **row} for n, row in enumerate(parts(450)[300:], 101)]
+    ),
+    "repeated": lambda db: db.bulk_upsert("Part", parts(200) * 2, conflict_on=("code",)),
+    "deleted ones stay": lambda db: db.bulk_update(
+        "Part", [{"id": n, "name": "changed"} for n in range(1, 151)]
+    ),
+}
+
+
+def parts(count: int) -> list[dict[str, Any]]:
+    return [{"code": f"c{n}", "name": f"new {n % 3}", "price": n} for n in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("name", "tenants"),
+    [*((name, False) for name in UPSERTS), *((name, True) for name in UPSERTS if name != "by key")],
+)
+def test_upserts_and_updates_tell_what_became_of_each_record(
+    db: DataFlow, name: str, tenants: bool
+):
+    @db.model(audit=True, soft_delete=True, versioned=True, multi_tenant=tenants)
+    class Part:
+        code: str = Field(unique=True)
+        name: str
+        price: int = 0
+
+    def present() -> dict[str, Any]:
+        found = db.list("Part", limit=None, include_deleted=True)["records"]
+        return {str(record["id"]): record for record in found}
+
+    with db.tenant("acme") if tenants else nullcontext():
+        db.bulk_create("Part", [{"code": f"c{n}", "name": "old"} for n in range(150)])
+        db.bulk_delete("Part", {"id": {"$lte": 20}})
+        before = present()
+        with db.acting("ada", correlation_id=name):
+            UPSERTS[name](db)
+        after, found = present(), db.audit.get_by_correlation_id(name)
+
+        told = [(entry.before, entry.after) for entry in found]
+        assert all(was == before.get(str((now or {})["id"])) for was, now in told)
+        assert named(found) == {key: after[key] for key in after if after[key] != before.get(key)}
+        assert db.audit.verify().ok
+        assert db.audit.verify_records("Part").ok
+
+
+def named(found: list[AuditEntry]) -> dict[str, Any]:
+    return {str((entry.after or {})["id"]): entry.after for entry in found}
 
 
 def test_on_sqlite_they_do_not_where_triggers_of_others_may_change_more(tmp_path: Path):
@@ -253,6 +315,21 @@ def test_a_record_alone_in_its_chain_may_have_a_day_as_key(db: DataFlow):
         }
     with db.tenant("alone"):
         assert [entry.key for entry in db.audit.get_by_entity("Holiday", days[30])]
+
+
+@pytest.mark.parametrize("column", ["id", "rowid", "OID", "_rowid_"])
+def test_a_new_key_by_any_name_is_told_on_sqlite(tmp_path: Path, column: str):
+    with DataFlow(f"sqlite:///{tmp_path}/app.db") as db:
+
+        @db.model(audit=True, timestamps=False)
+        class Number:
+            value: int
+
+        db.create("Number", value=1)
+        run(db, f"UPDATE numbers SET {column} = 7")
+
+        assert [(e.action, e.key) for e in entries(db)[:2]] == [("create", "7"), ("delete", "1")]
+        assert db.audit.verify_records("Number").ok
 
 
 def test_columns_may_have_the_names_of_row_numbers(db: DataFlow):
