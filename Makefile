@@ -17,7 +17,7 @@ test:
 	$(PYTHON) -m pytest
 
 test-long:
-	$(PYTHON) -m pytest -m "faults or long"
+	$(PYTHON) -m pytest -n 0 -m "faults or long"
 
 bench:
 	$(PYTHON) -m bench

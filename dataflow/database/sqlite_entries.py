@@ -27,8 +27,9 @@ async def add_entry(connection: Any, values: Mapping[str, Any]) -> None:
         values: The entry's, by column, without its place in the chain and its time.
     """
     chain = values["chain"]
-    moment = dt.datetime.now(dt.UTC).isoformat(" ", "microseconds")
-    given = {**values, "partition": "0", "at": moment}
+    moment = dt.datetime.now(dt.UTC)
+    moment -= dt.timedelta(microseconds=moment.microsecond % 1_000)  # triggers know no more
+    given = {**values, "partition": "0", "at": moment.isoformat(" ", "microseconds")}
     texts = [given.get(name) for name in HASHED]
     heads = await connection.fetch(_HEAD, (chain,), None)
     sequence, previous = heads[0] if heads else (0, genesis(chain, 0))

@@ -382,6 +382,26 @@ def test_large_records_have_entries_of_their_own(tmp_path: Path):
         assert db.audit.verify_records("Paper").ok
 
 
+def test_later_entries_have_later_times_whoever_writes_them(db: DataFlow):
+    @db.model(audit=True, timestamps=False)
+    class Number:
+        value: int
+
+    db.create_tables()
+
+    async def change() -> list[str]:
+        async with db.transaction():
+            for value in range(20):
+                await db.aio.bulk_create("Number", [{"value": value}] * 100)
+                await db.database.execute(f"UPDATE numbers SET value = -1 WHERE id = {value}", ())
+        found = await db.database.fetch("SELECT at FROM dataflow_audit_log ORDER BY sequence", ())
+        return [str(row[0]) for row in found]
+
+    moments = portal.call(change())
+    assert len(moments) == 39
+    assert moments == sorted(moments)
+
+
 def test_very_many_are_in_parts(postgres_db: DataFlow):
     db = postgres_db
 
