@@ -6,7 +6,7 @@ Each method runs that of `Repository` on the session's sync side, as SQLAlchemy'
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -74,6 +74,18 @@ class AsyncRepository(Generic[T]):
     async def bulk_create(self, rows: Iterable[Data], user_id: Any = None) -> Many[T]:
         """Add many records and write them together; returns them in the order given."""
         return await self._run(self._sync.bulk_create, rows, user_id)
+
+    async def get_or_create(
+        self, match: Mapping[str, Any], defaults: Data | None = None, user_id: Any = None
+    ) -> tuple[T, bool]:
+        """Return the record with some values, and whether it had to be created."""
+        return await self._run(self._sync.get_or_create, match, defaults, user_id)
+
+    async def update_or_create(
+        self, match: Mapping[str, Any], data: Data, user_id: Any = None
+    ) -> tuple[T, bool]:
+        """Change the record with some values, or create it; returns it and whether it is new."""
+        return await self._run(self._sync.update_or_create, match, data, user_id)
 
     async def get(self, entity_id: Any, *, include: Sequence[str] = ()) -> T:
         """Return a record by its key, or raise `RecordNotFoundError`."""

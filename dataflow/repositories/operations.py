@@ -81,6 +81,17 @@ class Operations(Reading[T]):
         self._note_checked(record, values)
         return record
 
+    def add(self, data: Mapping[str, Any], user_id: Any = None) -> T:
+        """Add a record from checked values, and write it.
+
+        Raises:
+            RecordValidationError: Naming every field that does not fit.
+        """
+        record = self.new(data)
+        self.session.add(record)
+        self.flush(user_id)
+        return record
+
     def _note_checked(self, record: T, values: Mapping[str, Any]) -> None:
         if isinstance(self.session, ScopedSession):  # which validates, too
             note_checked(record, values)

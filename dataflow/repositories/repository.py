@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any, Generic, TypeAlias, TypeVar, get_args
+from typing import Any, TypeAlias, TypeVar, get_args
 
 from sqlalchemy.orm import Session
 
 from dataflow.errors import ParameterError, TenantRequiredError
 from dataflow.models.spec import ModelSpec
+from dataflow.repositories.matching import Matching
 from dataflow.repositories.operations import Operations
 from dataflow.repositories.options import (
     CursorResult,
@@ -48,7 +49,7 @@ def model_of(repository: type, given: Any) -> Any:
     )
 
 
-class Repository(Generic[T]):
+class Repository(Matching[T]):
     """Creates, finds, changes and deletes records of one model; never commits.
 
     Every method sees one tenant's records, where tenants share the model, and no deleted
@@ -89,12 +90,8 @@ class Repository(Generic[T]):
         Raises:
             RecordValidationError: Naming every field that does not fit.
         """
-        record = self.records.new(
-            fields if data is None else {**self.records.values(data), **fields}
-        )
-        self.session.add(record)
-        self.records.flush(user_id)
-        return record
+        given = {} if data is None else self.records.values(data)
+        return self.records.add({**given, **fields}, user_id)
 
     def bulk_create(self, rows: Iterable[Data], user_id: Any = None) -> Many[T]:
         """Add many records and write them together; returns them in the order given.

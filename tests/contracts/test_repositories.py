@@ -209,6 +209,45 @@ def test_get_by_field_returns_one_none_or_an_error(house: House):
         books.get_by_field("page", 10)
 
 
+def test_get_or_create_returns_the_one_that_is_there_or_a_new_one(house: House):
+    countries = house.repository(Country)
+
+    made, is_new = countries.get_or_create({"code": "de"}, {"name": "Germany"})
+    again, is_new_again = countries.get_or_create({"code": "de"}, {"name": "Another"})
+
+    assert (made.name, is_new) == ("Germany", True)
+    assert (again.name, is_new_again) == ("Germany", False)
+    assert countries.count() == 1
+
+
+def test_update_or_create_changes_the_one_that_is_there_or_makes_it(house: House):
+    books = with_books(house, 1, 2)
+
+    changed = books.update_or_create({"title": "book 1"}, {"pages": 20}, user_id="ada")
+    made = books.update_or_create({"title": "Emma", "pages": None}, {"author_id": None})
+
+    assert (changed[0].id, changed[0].pages, changed[1]) == (2, 20, False)
+    assert (made[0].id, made[0].title, made[1]) == (3, "Emma", True)
+    assert books.count() == 3
+
+
+def test_what_names_the_record_to_get_or_create_is_checked(house: House):
+    books = with_books(house, 10, 10)
+
+    with pytest.raises(MultipleRecordsError):
+        books.get_or_create({"pages": 10})
+    with pytest.raises(UnknownFieldError, match="titel"):
+        books.get_or_create({"titel": "Emma"})
+    with pytest.raises(RecordValidationError, match="pages"):
+        books.get_or_create({"title": "Emma"}, {"pages": "many"})
+    with pytest.raises(RecordValidationError, match="title"):
+        books.update_or_create({"title": {"$like": "%"}}, {"pages": 1})
+    for nothing in ({}, None, "Emma"):
+        with pytest.raises(ParameterError, match="values by field"):
+            books.get_or_create(nothing)
+    assert books.count() == 2
+
+
 def test_list_takes_filters_in_every_form(house: House):
     books = with_books(house, 10, None, 20)
 
