@@ -24,6 +24,7 @@ __all__ = [
     "default_value",
     "ensure_schema",
     "reflect_tables",
+    "without_value",
 ]
 
 
@@ -165,11 +166,18 @@ def _impossible(
     if any(len(link.columns) > 1 for link in _links(field)):
         problem = "is one of several that make a foreign key together"
         return problem, "run db.migrations.apply()"
-    without = not field.nullable and default_literal(field, connection.dialect) is None
-    if without and connection.scalar(sa.select(sa.exists().select_from(spec.table))):
-        problem = f"nothing says what {field.name!r} of the existing records of {spec.name!r} is"
-        return problem, "add the column by a revision file of db.migrations, which says so"
-    return None
+    return without_value(connection, spec, field)
+
+
+def without_value(
+    connection: sa.Connection, spec: ModelSpec, field: FieldSpec
+) -> tuple[str, str] | None:
+    """Return that existing records have no value for a new column, and what to do; or None."""
+    known = field.nullable or default_literal(field, connection.dialect) is not None
+    if known or not connection.scalar(sa.select(sa.exists().select_from(spec.table))):
+        return None
+    problem = f"nothing says what {field.name!r} of the existing records of {spec.name!r} is"
+    return problem, "add the column by a revision file of db.migrations, which says so"
 
 
 def _links(field: FieldSpec) -> list[sa.ForeignKeyConstraint]:

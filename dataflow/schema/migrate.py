@@ -11,6 +11,7 @@ from dataflow.database.guard import kind_of
 from dataflow.errors import DataLossError, ParameterError, SchemaDriftError, did_you_mean
 from dataflow.models.spec import ModelSpec
 from dataflow.schema.compare import changes_of, compare
+from dataflow.schema.create import without_value
 from dataflow.schema.plan import Change, ChangeKind, MigrationPlan
 from dataflow.schema.statements import (
     altering_statements,
@@ -75,6 +76,7 @@ async def apply_migration(
             connection.exec_driver_sql(statement)
         plan = _plan(connection, database, specs, renames, drop_tables)
         check_losses(plan, allow_drop=allow_drop)
+        _check_additions(connection, specs, plan)
         done = sum(change.kind.startswith("rename") for change in plan.changes)
         for statement in plan.statements[done:]:
             connection.exec_driver_sql(statement)
@@ -94,6 +96,20 @@ def check_losses(plan: MigrationPlan, *, allow_drop: bool) -> None:
     if plan.losses and not allow_drop:
         problem = "; ".join(str(change).partition("  (")[0] for change in plan.losses)
         raise DataLossError(problem=problem, renames=dict(plan.possible_renames))
+
+
+def _check_additions(
+    connection: sa.Connection, specs: Sequence[ModelSpec], plan: MigrationPlan
+) -> None:
+    """Refuse a new column that needs a value which nothing says for the records there are."""
+    for change in plan.changes:
+        spec = next((spec for spec in specs if spec.table.fullname == change.table), None)
+        if change.kind != "add column" or spec is None:
+            continue
+        field = next(f for f in spec.fields.values() if f.column.name == change.name)
+        missed = without_value(connection, spec, field)
+        if missed is not None and field.generated != "database":
+            raise SchemaDriftError(problem=f"{missed[0]}.", advise=missed[1])
 
 
 def _plan(

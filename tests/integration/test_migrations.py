@@ -305,6 +305,30 @@ def test_a_default_reaches_old_records_as_it_is_written(db: DataFlow, later: Dat
     assert {record["note"] for record in records(later)} == {"50% off, it's %(x)s :y"}
 
 
+@pytest.mark.parametrize("field", ["kind", "tenant_id"])
+def test_a_column_that_old_records_have_no_value_for_is_refused(
+    db: DataFlow, later: DataFlow, field: str
+):
+    first_version(db)
+
+    @later.model(timestamps=False, multi_tenant=field == "tenant_id")
+    class User:
+        name: str
+        if field == "kind":
+            kind: str
+
+    with pytest.raises(SchemaDriftError) as refused:
+        later.migrations.apply(allow_drop=True)
+
+    assert str(refused.value).splitlines() == [
+        f"the database does not match the models: nothing says what {field!r} of the existing "
+        "records of 'User' is.",
+        "  help: add the column by a revision file of db.migrations, which says so",
+        "  code: DF209",
+    ]
+    assert len(records(db)) == 4
+
+
 def test_a_rename_that_another_process_made_is_no_error(db: DataFlow, later: DataFlow):
     first_version(db)
     second_version(later)
