@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from dataflow.models.columntypes import comparable
 from dataflow.query.call import Call
 from dataflow.query.filters import Shape
+from dataflow.query.foreignjson import as_document
 from dataflow.query.grouped import Grouped
 from dataflow.query.inlist import InList
 from dataflow.query.jsonmatch import JsonEqual, JsonMatch
@@ -36,7 +37,8 @@ class _Builder:
         kind = shape[0]
         if kind in ("and", "or", "not", "negate"):
             return self.logical(kind, [self.build(part) for part in shape[1:]])
-        return self.comparison(kind, self.source.fields[shape[1]].column)
+        column = self.source.fields[shape[1]].column
+        return self.comparison(kind, as_document(column, nulls=kind in _NULL_TESTS))
 
     def logical(self, kind: str, parts: list[sa.ColumnElement[bool]]) -> sa.ColumnElement[bool]:
         if kind == "and":

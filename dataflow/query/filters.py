@@ -14,7 +14,6 @@ from typing import Any, NamedTuple, Protocol, get_origin
 import sqlalchemy as sa
 
 from dataflow.errors import FilterError, did_you_mean, shown
-from dataflow.models.columntypes import JsonValue
 from dataflow.models.spec import FieldSpec
 from dataflow.query.dates import instant_of, is_date
 from dataflow.query.documents import (
@@ -27,6 +26,7 @@ from dataflow.query.documents import (
     node_count,
     with_options,
 )
+from dataflow.query.foreignjson import is_document
 from dataflow.query.regex import RegexError, regex_of
 from dataflow.query.source import Source, place_of
 from dataflow.query.text import pattern_for, pattern_of_regex, pattern_problem
@@ -116,7 +116,7 @@ class _Parser:
         if key.startswith("$"):
             return self.logical(key, value, depth)
         field, path = place_of(self.source, key, self.at)
-        if isinstance(field.column.type, JsonValue):
+        if is_document(field.column.type):
             return _Document(self, field, path).shape(value, depth)
         return self.field(field, value, depth)
 

@@ -179,8 +179,8 @@ ANY = Json()
 
 def kind_of(type_: TypeEngine[Any], declared: Any) -> Kind:
     """Return the kind of a column."""
-    if isinstance(type_, JsonValue):
-        return Json(type_)
+    if isinstance(type_, JsonValue | sa.JSON):
+        return Json(type_ if isinstance(type_, JsonValue) else JsonValue())
     if isinstance(type_, EnumValue):
         return Scalar("int" if type_.numeric else "text", type_, type_.members)
     for types, family in _FAMILIES:

@@ -9,8 +9,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from dataflow.errors import FilterError, shown
-from dataflow.models.columntypes import JsonValue
 from dataflow.models.spec import ModelSpec
+from dataflow.query.foreignjson import is_document
 
 __all__ = ["Sort", "order_for", "parse_sort", "total_order"]
 
@@ -46,7 +46,7 @@ def parse_sort(spec: ModelSpec, sort: Any, at: str | None = None) -> Sort:
         raise FilterError(problem=f"a sort cannot be {shown(sort)}.", at=at)
     pairs = tuple(_pair(item, at) for item in items)
     for name, _ in pairs:
-        if isinstance(spec.field(name, at).column.type, JsonValue):
+        if is_document(spec.field(name, at).column.type):
             raise FilterError(problem=f"field {name!r} holds JSON and has no order.", at=at)
     return pairs
 

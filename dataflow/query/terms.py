@@ -16,6 +16,7 @@ from sqlalchemy.types import TypeEngine
 from dataflow.models.columntypes import JsonValue
 from dataflow.models.spec import FieldSpec
 from dataflow.query.call import Call, uses_of
+from dataflow.query.foreignjson import as_document
 from dataflow.query.kinds import (
     ANY,
     BOOL,
@@ -81,7 +82,8 @@ class Term:
 def column_term(spec: FieldSpec) -> Term:
     """Return the value of a column."""
     kind = kind_of(spec.column.type, spec.declared)
-    return Term(kind, spec.column, nullable=spec.nullable)
+    nullable = spec.nullable or isinstance(spec.column.type, sa.JSON)
+    return Term(kind, as_document(spec.column), nullable=nullable)
 
 
 def bound(value: Any, type_: TypeEngine[Any]) -> sa.BindParameter[Any]:

@@ -6,6 +6,10 @@ import datetime as dt
 from typing import Any
 
 import pytest
+from sqlalchemy import JSON
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.mutable import MutableDict
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from dataflow import DataFlow, Field
 from dataflow.errors import FilterError
@@ -97,6 +101,54 @@ def test_a_filter_on_json_finds_what_mongodb_finds(
     records = profiles.query("Profile").where(filter).sort("id").all()
 
     assert [record.id for record in records] == found
+
+
+@pytest.fixture(
+    params=[JSON, JSONB, MutableDict.as_mutable(JSON)], ids=["json", "jsonb", "mutable"]
+)
+def adopted(db: DataFlow, request: pytest.FixtureRequest) -> DataFlow:
+    """The same records in a class of SQLAlchemy's, with a type of its own for documents."""
+    kind = (
+        JSON().with_variant(request.param(), "postgresql")
+        if request.param is JSONB
+        else request.param
+    )
+
+    class Base(DeclarativeBase):
+        pass
+
+    class Profile(Base):
+        __tablename__ = "profiles"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        name: Mapped[str]
+        meta: Mapped[dict[str, Any] | None] = mapped_column(kind)
+        tags: Mapped[list[Any]] = mapped_column(JSON)
+
+    db.adopt(Profile)
+    db.bulk_create("Profile", ROWS)
+    return db
+
+
+def test_documents_of_sqlalchemys_own_types_are_looked_into_likewise(adopted: DataFlow):
+    query = adopted.query("Profile")
+    found = [[record.id for record in query.where(case).sort("id").all()] for case, _ in CASES]
+
+    assert found == [wanted for _, wanted in CASES]
+
+
+def test_documents_of_sqlalchemys_own_types_are_aggregated(adopted: DataFlow):
+    themes = adopted.query("Profile").aggregate(
+        [
+            {"$group": {"_id": "$meta.p.theme", "tags": {"$push": "$tags"}}},
+            {"$match": {"_id": "light"}},
+        ]
+    )
+    kept = adopted.query("Profile").aggregate([{"$match": {"id": 4}}, {"$project": {"meta": 1}}])
+
+    assert themes == [{"_id": "light", "tags": [["x"]]}]
+    assert kept == [{"meta": None}]
+    with pytest.raises(FilterError, match="holds JSON and has no order"):
+        adopted.query("Profile").sort("meta").all()
 
 
 @pytest.mark.parametrize(

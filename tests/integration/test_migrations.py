@@ -320,9 +320,9 @@ def test_a_column_that_old_records_have_no_value_for_is_refused(
     with pytest.raises(SchemaDriftError) as refused:
         later.migrations.apply(allow_drop=True)
 
+    problem = f"nothing says what {field!r} of the existing records of 'User' is."
     assert str(refused.value).splitlines() == [
-        f"the database does not match the models: nothing says what {field!r} of the existing "
-        "records of 'User' is.",
+        f"the database does not match the models: {problem}",
         "  help: add the column by a revision file of db.migrations, which says so",
         "  code: DF209",
     ]
