@@ -16,6 +16,7 @@ from dataflow.context import NOBODY, Caller, actor, correlation_id
 from dataflow.database.driver import Driver, Support
 from dataflow.database.guard import PREFIX, Guard
 from dataflow.database.postgres_json import from_json
+from dataflow.database.postgres_keys import key_text
 from dataflow.database.postgres_triggers import RECORDED, support_statements, table_triggers
 
 __all__ = ["PostgresAudit"]
@@ -139,6 +140,4 @@ class PostgresAudit(Driver):
         return from_json(kind, value, self.dialect)
 
     def key_text(self, value: Any) -> str:
-        if isinstance(value, bytes):
-            return "\\x" + value.hex()
-        return str(value).lower() if isinstance(value, bool) else str(value)
+        return key_text(value)

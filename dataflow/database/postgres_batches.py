@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import asyncpg
 
 from dataflow.database.guard import Guard
+from dataflow.database.postgres_keys import is_as_written, type_name
 
 __all__ = ["PARTS", "PART_FUNCTION", "Batch", "Side"]
 
@@ -33,10 +34,10 @@ PART_FUNCTION = {
 _KINDS: Mapping[str, str] = MappingProxyType({
     "BIGINT": "number", "INTEGER": "number", "SMALLINT": "number", "NUMERIC": "number",
     "DOUBLE": "number", "BOOLEAN": "bool", "TEXT": "text", "VARCHAR": "text", "UUID": "text",
-    "DATE": "text", "TIMESTAMP": "text",
+    "DATE": "text", "TIMESTAMP": "text", "TIMESTAMPTZ": "text",
 })  # fmt: skip
 """How the text of a value is read; values of all other types are written as JSON."""
-_COSTLY = ("DATE", "TIMESTAMP")
+_COSTLY = ("DATE", "TIMESTAMP", "TIMESTAMPTZ")
 """Types whose text takes longer than all others': written once, if it is the same in all rows."""
 _SAME = "dataflow_same"
 """The row of values that all rows have in common."""
@@ -45,10 +46,6 @@ _WHOLE = ("BIGINT", "INTEGER", "SMALLINT")
 
 def _text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
-
-
-def _type_name(column: sa.Column[Any]) -> str:
-    return str(column.type.compile(dialect=_DIALECT)).replace("(", " ").split()[0]
 
 
 class Side(NamedTuple):
@@ -76,15 +73,17 @@ class Batch:
         self._kinds = {
             str(column.name): "text"
             if column.name in guard.masked
-            else _KINDS.get(_type_name(column), "json")
+            else _KINDS.get(type_name(column), "json")
             for column in guard.columns
         }
-        self._whole = len(guard.key) == 1 and _type_name(guard.key[0]) in _WHOLE
+        first = guard.key[0]
+        numbers = isinstance(first.type, sa.Integer) and type_name(first) in _WHOLE
+        self._whole = len(guard.key) == 1 and numbers
         self._costly = [
             str(column.name)
             for column in guard.columns
             if column.name not in (*guard.masked, *(part.name for part in guard.key))
-            and _type_name(column) in _COSTLY
+            and type_name(column) in _COSTLY
         ]
 
     def created(self, side: Side) -> str:
@@ -174,7 +173,8 @@ class Batch:
         """Return which value is the key's text; one more than the columns have, if none is."""
         key, kinds = self._guard.key, self._kinds
         name = str(key[0].name)
-        if len(key) > 1 or name in self._guard.masked or kinds[name] in ("bool", "json"):
+        alone = len(key) == 1 and kinds[name] in ("number", "text") and is_as_written(key[0])
+        if not alone or name in self._guard.masked:
             return len(kinds)
         return list(kinds).index(name)
 

@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import asyncpg
 
 from dataflow.database.guard import Guard, trigger_name
 from dataflow.database.postgres_batches import PART_FUNCTION, PARTS, Batch, Side
+from dataflow.database.postgres_keys import key_sql
 from dataflow.models.auditlog import AUDIT_HEADS, AUDIT_LOG, HASHED
 
 __all__ = ["RECORDED", "REFUSED", "support_statements", "table_triggers"]
@@ -393,10 +394,7 @@ class _Body:
         return ", ".join([*map(_framed, names), "'---'", *map(_framed, more)])
 
     def _key(self, row: str) -> str:
-        texts = [f"{row}.{_quote(column.name)}::text" for column in self._guard.key]
-        if len(texts) == 1:
-            return texts[0]
-        return f"array_to_json(ARRAY[{', '.join(texts)}])::text"
+        return key_sql(row, self._guard.key)
 
     def _row(self, row: str, *, joined: bool) -> str:
         """Return a row as JSON; masked columns are not even read."""

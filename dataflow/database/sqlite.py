@@ -257,11 +257,10 @@ class SqliteDriver(SqliteAudit):
         total = 0
         for part in _parts(rows):
             insert = partial(self._insert_part, connection, table, columns, part)
-            audit = await self._bulk_audit(connection, table, part)
-            if audit is None:
-                await insert()
-            else:
-                await audit.insert(_given_rowids(table, columns, part), insert)
+            keys = _whole_keys(table, columns, part)
+            mixed = keys is not None and None in keys  # neither named nor at the end
+            audit = None if mixed else await self._bulk_audit(connection, table, part)
+            await (insert() if audit is None else audit.insert(keys, insert))
             total += len(part)
         return total
 
@@ -302,7 +301,9 @@ class SqliteDriver(SqliteAudit):
     ) -> Sequence[int]:
         # The transaction holds the write lock, so the generated keys have no gaps.
         total = await self._insert_all(connection, table, columns, rows)
-        ((last,),) = await connection.fetch("SELECT last_insert_rowid()", (), None)
+        (key,) = table.primary_key.columns
+        sql = f"SELECT max({self._quoted(key)}) FROM {self._name(table)}"
+        ((last,),) = await connection.fetch(sql, (), None)
         return range(last - total + 1, last + 1)
 
     async def upsert_rows(self, connection: Any, plan: UpsertPlan, rows: Rows) -> int:
@@ -427,12 +428,18 @@ def _conflicting(plan: UpsertPlan, rows: Sequence[Row]) -> set[Any]:
     return set(map(itemgetter(*places), rows)) if places else set()
 
 
-def _given_rowids(table: sa.Table, columns: Columns, rows: Sequence[Row]) -> list[Any] | None:
-    """Return the keys of rows that bring whole numbers; all others are added at the end."""
+def _whole_keys(table: sa.Table, columns: Columns, rows: Sequence[Row]) -> list[Any] | None:
+    """Return the keys of rows that bring whole numbers; all others are added at the end.
+
+    What a key means does not matter: a duration is a whole number, too, and then the
+    number of its row.
+    """
     (key, *more) = table.primary_key.columns
-    if more or not isinstance(key.type, sa.Integer) or key not in columns:
+    if more or key not in set(columns):
         return None
-    return [row[list(columns).index(key)] for row in rows]
+    place = list(columns).index(key)
+    keys = [row[place] for row in rows]
+    return keys if any(type(value) is int for value in keys) else None
 
 
 def _is_read_only(connection: sa.Connection) -> bool:

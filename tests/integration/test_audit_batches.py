@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import enum
 import random
 import uuid
 from collections.abc import Callable, Iterator
@@ -332,6 +333,40 @@ def test_a_new_key_by_any_name_is_told_on_sqlite(tmp_path: Path, column: str):
         assert db.audit.verify_records("Number").ok
 
 
+@pytest.mark.parametrize("returning", ["ids", "records"])
+def test_the_keys_that_a_call_returns_are_those_of_its_records(db: DataFlow, returning: str):
+    @db.model(audit=True, timestamps=False)
+    class Number:
+        value: int
+
+    db.bulk_create("Number", [{"value": -1}] * 50)
+    for value in range(120):
+        db.update("Number", 1, {"value": value})
+    made = db.bulk_create("Number", [{"value": n} for n in range(200)], returning=returning)
+
+    if returning == "ids":
+        assert made["ids"] == list(range(51, 251))
+    else:
+        assert [record["value"] for record in made["records"]] == list(range(200))
+
+
+@pytest.mark.parametrize("low", [0, 60])
+def test_records_whose_keys_are_lower_than_others_are_told(db: DataFlow, low: int):
+    @db.model(audit=True, timestamps=False)
+    class Lap:
+        took: dt.timedelta = Field(primary_key=True)
+        runner: str = ""
+
+    times = [dt.timedelta(seconds=90, microseconds=n * 10_001) for n in range(150)]
+    db.create("Lap", took=dt.timedelta(seconds=91, microseconds=-low))
+    db.bulk_create("Lap", [{"took": took} for took in times if took.seconds != 91])
+
+    assert {(entry.after or {})["took"] for entry in entries(db)} == {
+        record.took for record in db.query("Lap").all()
+    }
+    assert db.audit.verify_records("Lap").ok
+
+
 def test_columns_may_have_the_names_of_row_numbers(db: DataFlow):
     @db.model(audit=True)
     class Row:
@@ -494,6 +529,84 @@ def test_keys_of_several_columns_are_found(db: DataFlow):
     (entry,) = db.audit.get_by_entity("Place", {"row": 5, "name": '"5", \\'})
     assert (entry.after or {})["row"] == 5
     assert db.audit.get_by_entity("Place", (5, "6")) == []
+
+
+class Size(enum.Enum):
+    SMALL = 1
+    LARGE = 20
+
+
+UTC_NOON = dt.datetime(2026, 1, 2, 12, tzinfo=dt.UTC)
+KEYS: dict[Any, list[Any]] = {
+    dt.datetime: [UTC_NOON + dt.timedelta(microseconds=n) for n in (0, 1, 120_000, -1, 10**12)],
+    dt.date: [dt.date(2026, 1, 2), dt.date(1, 1, 1), dt.date(9999, 12, 31)],
+    dt.time: [
+        dt.time(1),
+        dt.time(1, 2, 3),
+        dt.time(1, 2, 3, 120_000),
+        dt.time(23, 59, 59, 999_999),
+    ],
+    dt.timedelta: [dt.timedelta(microseconds=n) for n in (0, 1, -1, 86_400_000_000, 10**15 + 1)],
+    float: [0.0, 3.0, -3.5, 0.1, 1e14, 1e15, 1125899906842624.2, 1e16, 1e22, -1e300, 5e-324, 1e-5],
+    Decimal: [
+        Decimal(text) for text in ("0", "1.5", "-2", "100", "0.000001", "12345678901234567890")
+    ],
+    uuid.UUID: [uuid.UUID(int=n) for n in (0, 1, 2**127)],
+    bytes: [b"", b"\x00", b"\xff" * 20],
+    Size: [Size.SMALL, Size.LARGE],
+}
+
+
+@pytest.mark.parametrize("many", [False, True])
+@pytest.mark.parametrize("kind", list(KEYS), ids=lambda kind: kind.__name__)
+def test_keys_of_every_type_are_found(db: DataFlow, kind: Any, many: bool):
+    @db.model(audit=True, timestamps=False)
+    class Thing:
+        id: kind = Field(primary_key=True)
+        place: int = Field(primary_key=True)
+
+    @db.model(audit=True, timestamps=False)
+    class Lone:
+        id: kind = Field(primary_key=True)
+        value: int = 0
+
+    values = KEYS[kind]
+    rest = [{"id": values[0], "place": n} for n in range(1, 120 if many else 1)]
+    db.bulk_create("Thing", [{"id": value, "place": 0} for value in values] + rest)
+    db.bulk_create("Lone", [{"id": value} for value in values])
+
+    for value in values:
+        assert [entry.action for entry in db.audit.get_by_entity("Lone", value)] == ["create"]
+        found = db.audit.get_by_entity("Thing", (value, 0))
+        assert [(entry.action, entry.after["id"]) for entry in found] == [("create", value)]
+    assert db.audit.verify_records("Lone").ok
+    assert db.audit.verify_records("Thing").ok
+
+
+@pytest.mark.parametrize("kind", [dt.datetime, dt.timedelta, float, Size, Decimal, int])
+def test_many_records_with_keys_of_every_type_are_found(db: DataFlow, kind: Any):
+    makers: dict[Any, Callable[[int], Any]] = {
+        dt.datetime: lambda n: UTC_NOON + dt.timedelta(microseconds=n * 1_000),
+        dt.timedelta: lambda n: dt.timedelta(milliseconds=n),
+        float: lambda n: n / 4,
+        Size: enum.Enum("Size", {f"N{n}": n for n in range(1, 200)}),
+        Decimal: lambda n: Decimal(n) / 4,
+        int: int,
+    }
+    make = makers[kind]
+    declared = make if kind is Size else kind
+
+    @db.model(audit=True, timestamps=False)
+    class Lone:
+        id: declared = Field(primary_key=True)
+        value: int = 0
+
+    db.bulk_create("Lone", [{"id": make(n)} for n in range(1, 150)])
+
+    for n in (1, 77, 149):
+        found = db.audit.get_by_entity("Lone", make(n))
+        assert [(entry.action, entry.after["id"]) for entry in found] == [("create", make(n))]
+    assert db.audit.verify_records("Lone").ok
 
 
 def test_negative_and_large_numbers_are_found(db: DataFlow):
