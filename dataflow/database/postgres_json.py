@@ -24,6 +24,8 @@ from dataflow.models.columntypes import (
 
 __all__ = ["from_json"]
 
+_ENDS = {"infinity": dt.datetime.max, "-infinity": dt.datetime.min}  # noqa: DTZ901 - of UTC, as all
+"""What asyncpg reads and writes as the first and the last moment and day."""
 _INTERVAL = re.compile(r"(?:(-?\d+) days?)? ?(?:([-+])?(\d+):(\d\d):(\d\d(?:\.\d+)?))?")
 
 
@@ -41,7 +43,7 @@ def from_json(kind: TypeEngine[Any], value: Any, dialect: sa.Dialect) -> Any:
     if isinstance(kind, JsonValue):
         return json.loads(json.dumps(value, default=float))
     if isinstance(kind, UtcDateTime | sa.DateTime):
-        return utc_of(dt.datetime.fromisoformat(value))
+        return utc_of(_ENDS.get(value) or dt.datetime.fromisoformat(value))
     if isinstance(kind, Microseconds | sa.Interval):
         return _interval(value)
     if is_bytes(kind):
@@ -55,7 +57,8 @@ def _plain(kind: TypeEngine[Any], value: Any, dialect: sa.Dialect) -> Any:
     if isinstance(kind, ExactDecimal | sa.Numeric):
         return Decimal(value)
     if isinstance(kind, sa.Date):
-        return dt.date.fromisoformat(value)
+        end = _ENDS.get(value)
+        return dt.date.fromisoformat(value) if end is None else end.date()
     if isinstance(kind, sa.Time):
         return dt.time.fromisoformat(value)
     if isinstance(kind, TypeDecorator):
