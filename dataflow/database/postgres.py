@@ -238,7 +238,8 @@ class PostgresDriver(PostgresWalls):
         sql = (
             f"SELECT setval({sequence}, $1) FROM "
             f"(SELECT pg_advisory_xact_lock({sequence}::oid::bigint)) AS locked, "
-            f"LATERAL (SELECT last_value FROM {name}) AS present WHERE last_value < $1"
+            f"LATERAL (SELECT last_value, is_called FROM {name}) AS present "
+            "WHERE last_value < $1 OR NOT is_called AND last_value = $1"
         )
         await connection.fetch(sql, value, timeout=self.config.statement_timeout_s)
 

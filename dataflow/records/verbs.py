@@ -62,6 +62,23 @@ class BulkCreateOptions(TypedDict, total=False):
     batch_size: int | None
 
 
+class BulkUpdateOptions(TypedDict, total=False):
+    """Options of `bulk_update`."""
+
+    all: bool
+    batch_size: int | None
+    include_deleted: bool
+
+
+class BulkDeleteOptions(TypedDict, total=False):
+    """Options of `bulk_delete`."""
+
+    ids: Any
+    all: bool
+    hard: bool
+    include_deleted: bool
+
+
 class BulkUpsertOptions(TypedDict, total=False):
     """Options of `bulk_upsert`."""
 
@@ -210,9 +227,7 @@ class AsyncVerbs:
         model: Any,
         target: Any = None,
         changes: Mapping[str, Any] | None = None,
-        *,
-        all: bool = False,
-        batch_size: int | None = None,
+        **options: Unpack[BulkUpdateOptions],
     ) -> Record:
         """Give all matches of a filter the same values, or each row of a list its own.
 
@@ -220,28 +235,39 @@ class AsyncVerbs:
             model: Class, name or table name.
             target: A filter, with `changes`; or rows that hold their key.
             changes: New values of every match.
-            all: Allow an empty filter.
-            batch_size: Rows per batch.
+            **options: `all` allows an empty filter, `include_deleted` matches deleted
+                records too; `batch_size` is that of rows.
         """
+        check_options(options, BulkUpdateOptions, "bulk_update")
         store = self._store_of(model)
         if changes is None:
-            return await Bulk(store).update_rows(target, batch_size=batch_size)
-        where = where_many(store, {"filter": target, "all": all}, "BulkUpdate")
-        return await Bulk(store).update_where(where, values_of(changes, store.spec, changes=True))
+            return await Bulk(store).update_rows(target, batch_size=options.get("batch_size"))
+        selected = {"filter": target, "all": options.get("all", False)}
+        where = where_many(store, selected, "BulkUpdate")
+        changed = values_of(changes, store.spec, changes=True)
+        hidden = options.get("include_deleted", False)
+        return await Bulk(store).update_where(where, changed, include_deleted=hidden)
 
     async def bulk_delete(
         self,
         model: Any,
         filter: Mapping[str, Any] | None = None,
-        *,
-        ids: Any = None,
-        all: bool = False,
-        hard: bool = False,
+        **options: Unpack[BulkDeleteOptions],
     ) -> Record:
-        """Delete all matches of a filter, or the records with the given keys."""
+        """Delete all matches of a filter, or the records with the given keys.
+
+        Args:
+            model: Class, name or table name.
+            filter: Which records; or name them by `ids`.
+            **options: `all` allows an empty filter, `include_deleted` matches deleted
+                records too; `hard` deletes for good.
+        """
+        check_options(options, BulkDeleteOptions, "bulk_delete")
         store = self._store_of(model)
-        where = where_many(store, {"filter": filter, "ids": ids, "all": all}, "BulkDelete")
-        return await Bulk(store).delete_where(where, hard=hard)
+        selected = {"filter": filter, "ids": options.get("ids"), "all": options.get("all", False)}
+        where = where_many(store, selected, "BulkDelete")
+        hard, hidden = options.get("hard", False), options.get("include_deleted", False)
+        return await Bulk(store).delete_where(where, hard=hard, include_deleted=hidden)
 
     async def bulk_upsert(
         self, model: Any, data: Any, **options: Unpack[BulkUpsertOptions]
@@ -336,30 +362,24 @@ class Verbs:
         model: Any,
         target: Any = None,
         changes: Mapping[str, Any] | None = None,
-        *,
-        all: bool = False,
-        batch_size: int | None = None,
+        **options: Unpack[BulkUpdateOptions],
     ) -> Record:
         """Change many records; see `AsyncVerbs.bulk_update`."""
         return sync_call(
             "db.bulk_update", "db.aio.bulk_update", self.aio.bulk_update, model, target, changes,
-            all=all, batch_size=batch_size,
+            **options,
         )  # fmt: skip
 
     def bulk_delete(
         self,
         model: Any,
         filter: Mapping[str, Any] | None = None,
-        *,
-        ids: Any = None,
-        all: bool = False,
-        hard: bool = False,
+        **options: Unpack[BulkDeleteOptions],
     ) -> Record:
         """Delete many records; see `AsyncVerbs.bulk_delete`."""
         return sync_call(
-            "db.bulk_delete", "db.aio.bulk_delete", self.aio.bulk_delete, model, filter,
-            ids=ids, all=all, hard=hard,
-        )  # fmt: skip
+            "db.bulk_delete", "db.aio.bulk_delete", self.aio.bulk_delete, model, filter, **options
+        )
 
     def bulk_upsert(self, model: Any, data: Any, **options: Unpack[BulkUpsertOptions]) -> Record:
         """Insert or change many records; see `AsyncVerbs.bulk_upsert`."""

@@ -252,14 +252,15 @@ class Repository(Matching[T]):
         Raises:
             RecordNotFoundError: If a key does not exist.
         """
-        count = 0
+        found = []
         for row in self.records.rows(rows):
             values = self.records.values(row, changes=True)
             key = {name: values[name] for name in self.spec.key if name in values}
-            self.records.change(self.records.get(key), row)
-            count += 1
+            found.append((self.records.get(key), row))  # all first: reading writes what is changed
+        for record, row in found:
+            self.records.change(record, row)
         self.records.flush(user_id)
-        return count
+        return len(found)
 
     def delete(self, entity_id: Any, soft_delete: bool = True, user_id: Any = None) -> bool:  # noqa: FBT001, FBT002 - reads well by name
         """Delete a record, or hide it where the model has soft delete.

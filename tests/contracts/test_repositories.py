@@ -622,6 +622,14 @@ def test_bulk_update_changes_each_row_by_its_key(house: House):
         books.bulk_update([{"pages": 1}])
 
 
+def test_bulk_update_is_the_work_of_one_user(house: House):
+    books = with_books(house, 1, 2, 3)
+
+    books.bulk_update([{"id": n, "pages": 10 * n} for n in (1, 2, 3)], user_id="ada")
+
+    assert {book.updated_by for book in books.list()} == {"ada"}
+
+
 def test_append_only_models_are_not_changed(house: House):
     events = house.repository(Event)
     event = events.create(what="x")

@@ -330,3 +330,18 @@ def test_models_may_refer_to_each_other_and_be_declared_in_any_order(db: DataFlo
     member = db.create("Employee", {"team_id": team["id"], "boss_id": boss["id"]})
 
     assert member == {"id": 2, "team_id": 1, "boss_id": 1}
+
+
+@pytest.mark.parametrize("first", [1, 2, 7])
+@pytest.mark.parametrize("many", [False, True])
+def test_a_key_that_is_given_first_is_never_generated(db: DataFlow, first: int, many: bool):
+    @db.model
+    class Book:
+        title: str
+
+    if many:
+        db.bulk_create("Book", [{"id": first, "title": "given"}])
+    else:
+        db.create("Book", id=first, title="given")
+
+    assert db.create("Book", title="generated")["id"] == first + 1

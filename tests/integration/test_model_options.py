@@ -345,3 +345,20 @@ def test_a_model_that_was_refused_may_be_declared_again(memory: DataFlow):
         id: int
 
     assert memory.create("Note", {}) == {"id": 1}
+
+
+def test_bulk_verbs_reach_deleted_records_where_they_are_told_to(db: DataFlow):
+    @db.model(soft_delete=True)
+    class Draft:
+        text: str
+
+    db.bulk_create("Draft", [{"text": text} for text in "abc"])
+    db.bulk_delete("Draft", ids=[1, 2])
+
+    hidden = {"deleted_at": {"$null": False}}
+    assert db.bulk_update("Draft", hidden, {"text": "z"})["updated"] == 0
+    assert db.bulk_update("Draft", hidden, {"text": "z"}, include_deleted=True)["updated"] == 2
+    assert db.bulk_delete("Draft", ids=[1], hard=True, include_deleted=True)["deleted"] == 1
+    assert len(db.list("Draft", include_deleted=True)["records"]) == 2
+    with pytest.raises(ParameterError, match="include_deleted"):
+        db.bulk_delete("Draft", ids=[1], include_delete=True)
