@@ -82,8 +82,9 @@ def _difference(
 ) -> Literal["altered", "unlogged"] | None:
     if entry is None or entry.after is None:
         return "unlogged"
-    shown = (name for name, field in spec.fields.items() if not field.info.secret)
-    same = all(entry.after.get(name) == record[name] for name in shown)
+    # A column that was added or renamed since then is not in the entry.
+    told = (n for n, field in spec.fields.items() if n in entry.after and not field.info.secret)
+    same = all(entry.after[name] == record[name] for name in told)
     return None if same else "altered"
 
 

@@ -128,3 +128,25 @@ def test_columns_may_have_any_names(db: DataFlow):
     assert [entry.action for entry in entries] == ["delete", "update", "create"]
     assert entries[1].changed["n"] == (1, 2)
     assert db.audit.verify().ok
+
+
+def test_columns_that_migrations_add_or_rename_are_no_alarm(db: DataFlow, later: DataFlow):
+    @db.model(audit=True)
+    class Account:
+        owner: str
+        zip: int = 0
+
+    db.bulk_create("Account", [{"owner": "ada"}, {"owner": "bob"}])
+
+    @later.model(audit=True, versioned=True)
+    class Account:
+        holder: str
+        zip: int = 0
+        city: str = "x"
+
+    later.migrations.apply(renames={"accounts.owner": "accounts.holder"})
+    assert later.audit.verify_records("Account").ok
+    later.update("Account", 1, {"zip": 5})
+    assert later.audit.verify_records("Account").ok
+    behind_its_back(later, "UPDATE accounts SET city = 'y' WHERE id = 1")
+    assert later.audit.verify_records("Account").problems == (RecordProblem("1", "altered"),)
