@@ -115,7 +115,10 @@ class PostgresAudit(Driver):
     async def room_for_triggers(
         self, connection: Any, table: sa.Table, *, many: bool
     ) -> AsyncIterator[None]:
-        """Let a statement within a transaction change many audited records in memory."""
+        """Let a statement within a transaction change many audited records in memory.
+
+        After an error the transaction's end, or that of its part, brings the setting back.
+        """
         former = None
         if many and self.audit.watches(table):
             former = await connection.fetchval(

@@ -13,15 +13,13 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import asyncpg
 
 from dataflow.database.guard import Guard
 from dataflow.database.postgres_keys import is_as_written, type_name
+from dataflow.database.postgres_words import quote, text_literal
 
 __all__ = ["PARTS", "PART_FUNCTION", "Batch", "Side"]
 
-_DIALECT: sa.Dialect = asyncpg.dialect()  # type: ignore[no-untyped-call]  # untyped in SQLAlchemy
-_quote = _DIALECT.identifier_preparer.quote
 
 PARTS = "dataflow_parts"
 """The variable with the number of parts; 0: each record has an entry of its own."""
@@ -42,10 +40,6 @@ _COSTLY = ("DATE", "TIMESTAMP", "TIMESTAMPTZ")
 _SAME = "dataflow_same"
 """The row of values that all rows have in common."""
 _WHOLE = ("BIGINT", "INTEGER", "SMALLINT")
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
 
 
 class Side(NamedTuple):
@@ -132,7 +126,7 @@ class Batch:
         """Return the CTE of values that all rows have in common; NULL for those that differ."""
         if not self._costly:
             return ""
-        values = {f"{side.row}.{_quote(name)}": _quote(name) for name in self._costly}
+        values = {f"{side.row}.{quote(name)}": quote(name) for name in self._costly}
         found = ", ".join(
             f"CASE WHEN min({value}) = max({value}) AND count({value}) = count(*) "
             f"THEN min({value}) END AS {name}"
@@ -157,17 +151,19 @@ class Batch:
         return f"to_char({function}(place)::numeric + {1 << 63}, 'FM{'0' * 20}')"
 
     def _key_value(self, side: Side) -> str:
-        return f"{side.row}.{_quote(self._guard.key[0].name)}::bigint"
+        return f"{side.row}.{quote(self._guard.key[0].name)}::bigint"
 
     def _header(self) -> str:
         """Return the expression of the line that says how to read the others."""
         shape = {"columns": list(self._kinds.items()), "key": self._key_at()}
         text = json.dumps(shape, ensure_ascii=False)
         if not self._costly:
-            return _text(f"{text}\n")
-        pairs = ", ".join(f"{_text(name)}, {_SAME}.{_quote(name)}::text" for name in self._costly)
+            return text_literal(f"{text}\n")
+        pairs = ", ".join(
+            f"{text_literal(name)}, {_SAME}.{quote(name)}::text" for name in self._costly
+        )
         same = f"SELECT json_strip_nulls(json_build_object({pairs}))::text FROM {_SAME}"
-        return f"""{_text(text[:-1])} || ', "same": ' || ({same}) || E'}}\\n'"""
+        return f"""{text_literal(text[:-1])} || ', "same": ' || ({same}) || E'}}\\n'"""
 
     def _key_at(self) -> int:
         """Return which value is the key's text; one more than the columns have, if none is."""
@@ -186,8 +182,8 @@ class Batch:
 
     def _value(self, row: str, name: str, kind: str) -> str:
         if name in self._guard.masked:
-            return _text("***")
-        value = f"{row}.{_quote(name)}"
+            return text_literal("***")
+        value = f"{row}.{quote(name)}"
         if name in self._costly:
-            return f"nullif({value}, {_SAME}.{_quote(name)})"
+            return f"nullif({value}, {_SAME}.{quote(name)})"
         return f"to_json({value})" if kind == "json" else value

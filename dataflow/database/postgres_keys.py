@@ -8,11 +8,11 @@ from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import asyncpg
+
+from dataflow.database.postgres_words import DIALECT, quote
 
 __all__ = ["is_as_written", "key_sql", "key_text", "type_name"]
 
-_DIALECT: sa.Dialect = asyncpg.dialect()  # type: ignore[no-untyped-call]  # untyped in SQLAlchemy
 _MICROSECOND = dt.timedelta(microseconds=1)
 _LARGE = 1e15
 """From here on PostgreSQL writes floats with an exponent; Python begins ten times later."""
@@ -29,7 +29,7 @@ _FORMS = {
 
 def type_name(column: sa.Column[Any]) -> str:
     """Return the first word of a column's type, with TIMESTAMPTZ for instants."""
-    name = str(column.type.compile(dialect=_DIALECT))
+    name = str(column.type.compile(dialect=DIALECT))
     if name.startswith("TIMESTAMP"):
         return "TIMESTAMPTZ" if "WITH TIME ZONE" in name else "TIMESTAMP"
     return name.replace("(", " ").split()[0]
@@ -47,7 +47,6 @@ def key_sql(row: str, columns: Sequence[sa.Column[Any]]) -> str:
         row: The name of the row.
         columns: Those of the key.
     """
-    quote = _DIALECT.identifier_preparer.quote
     texts = [
         _FORMS.get(type_name(column), "{0}::text").format(f"{row}.{quote(str(column.name))}")
         for column in columns
@@ -72,7 +71,7 @@ def _instant(value: dt.datetime) -> str:
 
 def _fixed(value: Decimal) -> str:
     if not value.is_finite():
-        return {"Infinity": "Infinity", "-Infinity": "-Infinity"}.get(str(value), "NaN")
+        return str(value) if value.is_infinite() else "NaN"
     return format(value.normalize(), "f") if value else "0"
 
 

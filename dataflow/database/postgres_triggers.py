@@ -9,25 +9,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 
-import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import asyncpg
-
 from dataflow.database.guard import Guard, trigger_name
 from dataflow.database.postgres_batches import PART_FUNCTION, PARTS, Batch, Side
 from dataflow.database.postgres_keys import key_sql
+from dataflow.database.postgres_words import DIALECT, quote, text_literal
 from dataflow.models.auditlog import AUDIT_HEADS, AUDIT_LOG, HASHED
 
 __all__ = ["RECORDED", "REFUSED", "support_statements", "table_triggers"]
 
 REFUSED = "DF211"
 """The SQLSTATE with which a trigger refuses to change an append-only record."""
-
-_DIALECT: sa.Dialect = asyncpg.dialect()  # type: ignore[no-untyped-call]  # untyped in SQLAlchemy
-_quote = _DIALECT.identifier_preparer.quote
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
 
 
 _SETTINGS = "SET timezone = 'UTC' SET datestyle = 'ISO' SET jit = off SET enable_seqscan = off"
@@ -128,7 +119,7 @@ END""",
 
 def support_statements(schema: str) -> dict[str, str]:
     """Return `{signature: statement}` of the functions that all triggers share."""
-    s = _quote(schema)
+    s = quote(schema)
     given = dict.fromkeys(HASHED, "NULL")
     given |= {"partition": "head.part::text", "at": _MOMENT}
     values = [f"dataflow_audit_record.{name}" for name in RECORDED]
@@ -182,8 +173,8 @@ def table_triggers(guard: Guard, schema: str) -> dict[str, tuple[str, ...]]:
 def _refusing(guard: Guard, schema: str) -> dict[str, tuple[str, ...]]:
     if not guard.refused:
         return {}
-    table = _DIALECT.identifier_preparer.format_table(guard.table)
-    call = f"EXECUTE FUNCTION {_quote(schema)}.dataflow_audit_refuse({_text(guard.model)})"
+    table = DIALECT.identifier_preparer.format_table(guard.table)
+    call = f"EXECUTE FUNCTION {quote(schema)}.dataflow_audit_refuse({text_literal(guard.model)})"
     events = {
         "rows": f"BEFORE {' OR '.join(guard.refused)} ON {table} FOR EACH ROW",
         "all": f"BEFORE TRUNCATE ON {table} FOR EACH STATEMENT",
@@ -204,10 +195,10 @@ _EVENTS = {
 
 
 def _auditing(guard: Guard, schema: str) -> dict[str, tuple[str, ...]]:
-    table = _DIALECT.identifier_preparer.format_table(guard.table)
+    table = DIALECT.identifier_preparer.format_table(guard.table)
     body = _Body(guard, schema).text()
     base = trigger_name(f"{_SETTINGS}{body}", "audit")
-    function = f"{_quote(schema)}.{base}"
+    function = f"{quote(schema)}.{base}"
     create = (
         f"CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql "
         f"{_SETTINGS} AS $dataflow${body}$dataflow$"
@@ -233,7 +224,7 @@ class _Body:
     def __init__(self, guard: Guard, schema: str) -> None:
         self._guard = guard
         self._bare_schema = schema
-        self._schema = _quote(schema)
+        self._schema = quote(schema)
         self._batch = Batch(guard)
 
     def text(self) -> str:
@@ -258,8 +249,8 @@ class _Body:
     @property
     def _table(self) -> str:
         table, schema = self._guard.table, self._guard.table.schema
-        name = _quote(str(table.name))
-        return f"{_quote(schema) if schema else self._schema}.{name}"
+        name = quote(str(table.name))
+        return f"{quote(schema) if schema else self._schema}.{name}"
 
     def _branch(self, old: str | None, new: str | None) -> str:
         """Return the loop over chains that writes the entries of one kind of event.
@@ -305,8 +296,8 @@ class _Body:
         INSERT INTO {s}.{AUDIT_LOG.name} (chain, partition, sequence, at, action, model,
           table_name, record_key, actor, tenant, correlation_id, before, after, records,
           first_key, last_key, previous, hash)
-        SELECT head.chain, head.part, sequence, moment, action, {_text(self._guard.model)},
-          {_text(self._name)}, key, who, {tenant}, what, before, after, records,
+        SELECT head.chain, head.part, sequence, moment, action, {text_literal(self._guard.model)},
+          {text_literal(self._name)}, key, who, {tenant}, what, before, after, records,
           first_key, last_key, substr(link, 1, 32), substr(link, 33) FROM entries
         RETURNING sequence, hash
       )
@@ -322,7 +313,7 @@ class _Body:
             action = {NEW: "'create'", OLD: "'delete'"}[row]
             source, key, chain = f"{rows} AS {row}", self._key(row), self._own(row)
         else:
-            names = [_quote(column.name) for column in self._guard.key]
+            names = [quote(column.name) for column in self._guard.key]
             match = " AND ".join(f"{OLD}.{name} = {NEW}.{name}" for name in names)
             source = f"{sides[OLD]} AS {OLD} FULL JOIN {sides[NEW]} AS {NEW} ON {match}"
             key = f"coalesce({self._key(NEW)}, {self._key(OLD)})"
@@ -348,7 +339,7 @@ class _Body:
         """Return the expression of the chain that a row belongs to."""
         if self._guard.tenant is None:
             return "''"
-        values = ", ".join(f"{row}.{_quote(self._guard.tenant.name)}::text" for row in rows)
+        values = ", ".join(f"{row}.{quote(self._guard.tenant.name)}::text" for row in rows)
         return f"coalesce({values}, '')"
 
     def _own(self, *rows: str) -> str:
@@ -383,8 +374,8 @@ class _Body:
     def _frame(self, tenant: str) -> str:
         part = f"{self._schema}.dataflow_audit_part"
         values = (
-            "head.chain", "head.part::text", _MOMENT, _text(self._guard.model), _text(self._name),
-            "who", tenant, "what",
+            "head.chain", "head.part::text", _MOMENT, text_literal(self._guard.model),
+            text_literal(self._name), "who", tenant, "what",
         )  # fmt: skip
         return " || ".join(f"{part}({value})" for value in values)
 
@@ -402,15 +393,15 @@ class _Body:
         value = row
         if masked:
             columns = ", ".join(
-                f"{_text('***') if c.name in masked else f'{row}.{_quote(c.name)}'} "
-                f"AS {_quote(c.name)}"
+                f"{text_literal('***') if c.name in masked else f'{row}.{quote(c.name)}'} "
+                f"AS {quote(c.name)}"
                 for c in self._guard.columns
             )
             value = f"(SELECT {SHOWN} FROM (SELECT {columns}) AS {SHOWN})"
         json = f"row_to_json({value})::text"
         if not joined:
             return json
-        return f"CASE WHEN {row}.{_quote(self._guard.key[0].name)} IS NOT NULL THEN {json} END"
+        return f"CASE WHEN {row}.{quote(self._guard.key[0].name)} IS NOT NULL THEN {json} END"
 
 
 def _framed(name: str) -> str:

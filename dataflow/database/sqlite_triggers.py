@@ -21,6 +21,7 @@ __all__ = [
     "AUDIT_FUNCTIONS",
     "DIALECT",
     "REFUSED",
+    "ROWIDS",
     "key_of",
     "quoted",
     "table_triggers",

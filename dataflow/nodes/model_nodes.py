@@ -417,13 +417,14 @@ class BulkUpdateNode(ModelNode):
         """Change and count."""
         options = self.sort_inputs(inputs)[2]
         rows, changes = self._changes(options)
+        hidden = options.get("include_deleted", False)
         if changes:
             where = where_many(self.store, options, "BulkUpdate")
-            hidden = options.get("include_deleted", False)
             return await self.bulk.update_where(where, changes, include_deleted=hidden)
         if rows is None:
             raise self.refuse("nothing says what to change: give filter and fields, or data.")
-        return await self.bulk.update_rows(rows, batch_size=options.get("batch_size"))
+        size = options.get("batch_size")
+        return await self.bulk.update_rows(rows, batch_size=size, include_deleted=hidden)
 
 
 class BulkDeleteNode(ModelNode):

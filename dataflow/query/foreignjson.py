@@ -54,7 +54,6 @@ def _text(element: _ForeignJson, compiler: SQLCompiler, **options: Any) -> str:
 
 @compiles(_ForeignJson, "postgresql")
 def _jsonb(element: _ForeignJson, compiler: SQLCompiler, **options: Any) -> str:
-    column = compiler.process(element.column, **options)
-    if element.column.type.__visit_name__ != "JSONB":
-        column = f"CAST({column} AS jsonb)"
+    # Of a column that is jsonb already, the server drops the cast, and indexes serve it.
+    column = f"CAST({compiler.process(element.column, **options)} AS jsonb)"
     return f"nullif({column}, CAST('null' AS jsonb))" if element.nulls else column

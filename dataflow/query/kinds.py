@@ -26,6 +26,7 @@ from dataflow.models.columntypes import (
     UtcDateTime,
     utc_of,
 )
+from dataflow.query.foreignjson import is_document
 
 __all__ = [
     "ANY", "BOOL", "DECIMAL", "FLOAT", "INSTANT", "INT", "NULL", "NUMBER", "NUMBERS", "TEXT",
@@ -179,7 +180,7 @@ ANY = Json()
 
 def kind_of(type_: TypeEngine[Any], declared: Any) -> Kind:
     """Return the kind of a column."""
-    if isinstance(type_, JsonValue | sa.JSON):
+    if is_document(type_):
         return Json(type_ if isinstance(type_, JsonValue) else JsonValue())
     if isinstance(type_, EnumValue):
         return Scalar("int" if type_.numeric else "text", type_, type_.members)

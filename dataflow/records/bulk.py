@@ -139,7 +139,9 @@ class Bulk:
 
     # ----------------------------------------------------------------- update
 
-    async def update_rows(self, data: Any, *, batch_size: int | None = None) -> dict[str, Any]:
+    async def update_rows(
+        self, data: Any, *, batch_size: int | None = None, include_deleted: bool = False
+    ) -> dict[str, Any]:
         """Change records, each named by its key in its own row."""
         self._store.scope.refuse_change("BulkUpdate")
         await self._store.ready()
@@ -155,7 +157,7 @@ class Bulk:
                     self._within_tenant(self._spec.key),
                     feed.repeats,
                     self._store.scope.version,
-                    self._store.scope.live,
+                    None if include_deleted else self._store.scope.live,
                 )
                 if plan.changed:
                     updated += await level.run(self._driver.update_rows, plan, feed.rows())

@@ -240,12 +240,13 @@ class AsyncVerbs:
         """
         check_options(options, BulkUpdateOptions, "bulk_update")
         store = self._store_of(model)
+        hidden = options.get("include_deleted", False)
         if changes is None:
-            return await Bulk(store).update_rows(target, batch_size=options.get("batch_size"))
+            size = options.get("batch_size")
+            return await Bulk(store).update_rows(target, batch_size=size, include_deleted=hidden)
         selected = {"filter": target, "all": options.get("all", False)}
         where = where_many(store, selected, "BulkUpdate")
         changed = values_of(changes, store.spec, changes=True)
-        hidden = options.get("include_deleted", False)
         return await Bulk(store).update_where(where, changed, include_deleted=hidden)
 
     async def bulk_delete(

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-import enum
 import random
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -191,66 +189,6 @@ def test_on_sqlite_bulk_creates_upserts_and_updates_by_key_do(tmp_path: Path):
         db.bulk_update("Item", {"text": "up"}, {"note": "each"})
 
         assert rows(db) == [150, 150, 150, 120] + [None] * 150
-
-
-UPSERTS: dict[str, Change] = {
-    "by a unique field": lambda db: db.bulk_upsert("Part", parts(300), conflict_on=("code",)),
-    "some fields": lambda db: db.bulk_upsert(
-        "Part", parts(300), conflict_on=("code",), update_fields=("name",)
-    ),
-    "new ones alone": lambda db: db.bulk_upsert(
-        "Part", parts(300), conflict_on=("code",), on_conflict="ignore"
-    ),
-    "all there": lambda db: db.bulk_upsert("Part", parts(150), conflict_on=("code",)),
-    "none there": lambda db: db.bulk_upsert("Part", parts(450)[300:], conflict_on=("code",)),
-    "by key": lambda db: db.bulk_upsert(
-        "Part", [{"id": n, **row} for n, row in enumerate(parts(450)[300:], 101)]
-    ),
-    "repeated": lambda db: db.bulk_upsert("Part", parts(200) * 2, conflict_on=("code",)),
-    "deleted ones stay": lambda db: db.bulk_update(
-        "Part", [{"id": n, "name": "changed"} for n in range(1, 151)]
-    ),
-}
-
-
-def parts(count: int) -> list[dict[str, Any]]:
-    return [{"code": f"c{n}", "name": f"new {n % 3}", "price": n} for n in range(count)]
-
-
-@pytest.mark.parametrize(
-    ("name", "tenants"),
-    [*((name, False) for name in UPSERTS), *((name, True) for name in UPSERTS if name != "by key")],
-)
-def test_upserts_and_updates_tell_what_became_of_each_record(
-    db: DataFlow, name: str, tenants: bool
-):
-    @db.model(audit=True, soft_delete=True, versioned=True, multi_tenant=tenants)
-    class Part:
-        code: str = Field(unique=True)
-        name: str
-        price: int = 0
-
-    def present() -> dict[str, Any]:
-        found = db.list("Part", limit=None, include_deleted=True)["records"]
-        return {str(record["id"]): record for record in found}
-
-    with db.tenant("acme") if tenants else nullcontext():
-        db.bulk_create("Part", [{"code": f"c{n}", "name": "old"} for n in range(150)])
-        db.bulk_delete("Part", {"id": {"$lte": 20}})
-        before = present()
-        with db.acting("ada", correlation_id=name):
-            UPSERTS[name](db)
-        after, found = present(), db.audit.get_by_correlation_id(name)
-
-        told = [(entry.before, entry.after) for entry in found]
-        assert all(was == before.get(str((now or {})["id"])) for was, now in told)
-        assert named(found) == {key: after[key] for key in after if after[key] != before.get(key)}
-        assert db.audit.verify().ok
-        assert db.audit.verify_records("Part").ok
-
-
-def named(found: list[AuditEntry]) -> dict[str, Any]:
-    return {str((entry.after or {})["id"]): entry.after for entry in found}
 
 
 def test_on_sqlite_they_do_not_where_triggers_of_others_may_change_more(tmp_path: Path):
@@ -529,84 +467,6 @@ def test_keys_of_several_columns_are_found(db: DataFlow):
     (entry,) = db.audit.get_by_entity("Place", {"row": 5, "name": '"5", \\'})
     assert (entry.after or {})["row"] == 5
     assert db.audit.get_by_entity("Place", (5, "6")) == []
-
-
-class Size(enum.Enum):
-    SMALL = 1
-    LARGE = 20
-
-
-UTC_NOON = dt.datetime(2026, 1, 2, 12, tzinfo=dt.UTC)
-KEYS: dict[Any, list[Any]] = {
-    dt.datetime: [UTC_NOON + dt.timedelta(microseconds=n) for n in (0, 1, 120_000, -1, 10**12)],
-    dt.date: [dt.date(2026, 1, 2), dt.date(1, 1, 1), dt.date(9999, 12, 31)],
-    dt.time: [
-        dt.time(1),
-        dt.time(1, 2, 3),
-        dt.time(1, 2, 3, 120_000),
-        dt.time(23, 59, 59, 999_999),
-    ],
-    dt.timedelta: [dt.timedelta(microseconds=n) for n in (0, 1, -1, 86_400_000_000, 10**15 + 1)],
-    float: [0.0, 3.0, -3.5, 0.1, 1e14, 1e15, 1125899906842624.2, 1e16, 1e22, -1e300, 5e-324, 1e-5],
-    Decimal: [
-        Decimal(text) for text in ("0", "1.5", "-2", "100", "0.000001", "12345678901234567890")
-    ],
-    uuid.UUID: [uuid.UUID(int=n) for n in (0, 1, 2**127)],
-    bytes: [b"", b"\x00", b"\xff" * 20],
-    Size: [Size.SMALL, Size.LARGE],
-}
-
-
-@pytest.mark.parametrize("many", [False, True])
-@pytest.mark.parametrize("kind", list(KEYS), ids=lambda kind: kind.__name__)
-def test_keys_of_every_type_are_found(db: DataFlow, kind: Any, many: bool):
-    @db.model(audit=True, timestamps=False)
-    class Thing:
-        id: kind = Field(primary_key=True)
-        place: int = Field(primary_key=True)
-
-    @db.model(audit=True, timestamps=False)
-    class Lone:
-        id: kind = Field(primary_key=True)
-        value: int = 0
-
-    values = KEYS[kind]
-    rest = [{"id": values[0], "place": n} for n in range(1, 120 if many else 1)]
-    db.bulk_create("Thing", [{"id": value, "place": 0} for value in values] + rest)
-    db.bulk_create("Lone", [{"id": value} for value in values])
-
-    for value in values:
-        assert [entry.action for entry in db.audit.get_by_entity("Lone", value)] == ["create"]
-        found = db.audit.get_by_entity("Thing", (value, 0))
-        assert [(entry.action, entry.after["id"]) for entry in found] == [("create", value)]
-    assert db.audit.verify_records("Lone").ok
-    assert db.audit.verify_records("Thing").ok
-
-
-@pytest.mark.parametrize("kind", [dt.datetime, dt.timedelta, float, Size, Decimal, int])
-def test_many_records_with_keys_of_every_type_are_found(db: DataFlow, kind: Any):
-    makers: dict[Any, Callable[[int], Any]] = {
-        dt.datetime: lambda n: UTC_NOON + dt.timedelta(microseconds=n * 1_000),
-        dt.timedelta: lambda n: dt.timedelta(milliseconds=n),
-        float: lambda n: n / 4,
-        Size: enum.Enum("Size", {f"N{n}": n for n in range(1, 200)}),
-        Decimal: lambda n: Decimal(n) / 4,
-        int: int,
-    }
-    make = makers[kind]
-    declared = make if kind is Size else kind
-
-    @db.model(audit=True, timestamps=False)
-    class Lone:
-        id: declared = Field(primary_key=True)
-        value: int = 0
-
-    db.bulk_create("Lone", [{"id": make(n)} for n in range(1, 150)])
-
-    for n in (1, 77, 149):
-        found = db.audit.get_by_entity("Lone", make(n))
-        assert [(entry.action, entry.after["id"]) for entry in found] == [("create", make(n))]
-    assert db.audit.verify_records("Lone").ok
 
 
 def test_negative_and_large_numbers_are_found(db: DataFlow):

@@ -358,6 +358,9 @@ def test_bulk_verbs_reach_deleted_records_where_they_are_told_to(db: DataFlow):
     hidden = {"deleted_at": {"$null": False}}
     assert db.bulk_update("Draft", hidden, {"text": "z"})["updated"] == 0
     assert db.bulk_update("Draft", hidden, {"text": "z"}, include_deleted=True)["updated"] == 2
+    rows = [{"id": 1, "text": "y"}, {"id": 3, "text": "y"}]
+    assert db.bulk_update("Draft", rows)["updated"] == 1
+    assert db.bulk_update("Draft", rows, include_deleted=True)["updated"] == 2
     assert db.bulk_delete("Draft", ids=[1], hard=True, include_deleted=True)["deleted"] == 1
     assert len(db.list("Draft", include_deleted=True)["records"]) == 2
     with pytest.raises(ParameterError, match="include_deleted"):

@@ -1,0 +1,92 @@
+"""Keys of every type name their records in the audit log as they name them anywhere."""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+import uuid
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from dataflow import DataFlow, Field
+
+
+class Size(enum.Enum):
+    SMALL = 1
+    LARGE = 20
+
+
+UTC_NOON = dt.datetime(2026, 1, 2, 12, tzinfo=dt.UTC)
+KEYS: dict[Any, list[Any]] = {
+    dt.datetime: [UTC_NOON + dt.timedelta(microseconds=n) for n in (0, 1, 120_000, -1, 10**12)],
+    dt.date: [dt.date(2026, 1, 2), dt.date(1, 1, 1), dt.date(9999, 12, 31)],
+    dt.time: [
+        dt.time(1),
+        dt.time(1, 2, 3),
+        dt.time(1, 2, 3, 120_000),
+        dt.time(23, 59, 59, 999_999),
+    ],
+    dt.timedelta: [dt.timedelta(microseconds=n) for n in (0, 1, -1, 86_400_000_000, 10**15 + 1)],
+    float: [0.0, 3.0, -3.5, 0.1, 1e14, 1e15, 1125899906842624.2, 1e16, 1e22, -1e300, 5e-324, 1e-5],
+    Decimal: [
+        Decimal(text) for text in ("0", "1.5", "-2", "100", "0.000001", "12345678901234567890")
+    ],
+    uuid.UUID: [uuid.UUID(int=n) for n in (0, 1, 2**127)],
+    bytes: [b"", b"\x00", b"\xff" * 20],
+    Size: [Size.SMALL, Size.LARGE],
+}
+
+
+@pytest.mark.parametrize("many", [False, True])
+@pytest.mark.parametrize("kind", list(KEYS), ids=lambda kind: kind.__name__)
+def test_keys_of_every_type_are_found(db: DataFlow, kind: Any, many: bool):
+    @db.model(audit=True, timestamps=False)
+    class Thing:
+        id: kind = Field(primary_key=True)
+        place: int = Field(primary_key=True)
+
+    @db.model(audit=True, timestamps=False)
+    class Lone:
+        id: kind = Field(primary_key=True)
+        value: int = 0
+
+    values = KEYS[kind]
+    rest = [{"id": values[0], "place": n} for n in range(1, 120 if many else 1)]
+    db.bulk_create("Thing", [{"id": value, "place": 0} for value in values] + rest)
+    db.bulk_create("Lone", [{"id": value} for value in values])
+
+    for value in values:
+        assert [entry.action for entry in db.audit.get_by_entity("Lone", value)] == ["create"]
+        found = db.audit.get_by_entity("Thing", (value, 0))
+        assert [(entry.action, entry.after["id"]) for entry in found] == [("create", value)]
+    assert db.audit.verify_records("Lone").ok
+    assert db.audit.verify_records("Thing").ok
+
+
+@pytest.mark.parametrize("kind", [dt.datetime, dt.timedelta, float, Size, Decimal, int])
+def test_many_records_with_keys_of_every_type_are_found(db: DataFlow, kind: Any):
+    makers: dict[Any, Callable[[int], Any]] = {
+        dt.datetime: lambda n: UTC_NOON + dt.timedelta(microseconds=n * 1_000),
+        dt.timedelta: lambda n: dt.timedelta(milliseconds=n),
+        float: lambda n: n / 4,
+        Size: enum.Enum("Size", {f"N{n}": n for n in range(1, 200)}),
+        Decimal: lambda n: Decimal(n) / 4,
+        int: int,
+    }
+    make = makers[kind]
+    declared = make if kind is Size else kind
+
+    @db.model(audit=True, timestamps=False)
+    class Lone:
+        id: declared = Field(primary_key=True)
+        value: int = 0
+
+    db.bulk_create("Lone", [{"id": make(n)} for n in range(1, 150)])
+
+    for n in (1, 77, 149):
+        found = db.audit.get_by_entity("Lone", make(n))
+        assert [(entry.action, entry.after["id"]) for entry in found] == [("create", make(n))]
+    assert db.audit.verify_records("Lone").ok
