@@ -103,6 +103,23 @@ class UpdatePlan(NamedTuple):
         return self.changed if self.increment is None else (*self.changed, self.increment)
 
 
+class DeletePlan(NamedTuple):
+    """A bulk delete of records that were found before, in the same transaction.
+
+    Attributes:
+        key: Columns that name a record.
+        keys: Their values in the records.
+        sql: The statement that deletes them.
+        args: Its arguments.
+    """
+
+    table: sa.Table
+    key: tuple[sa.Column[Any], ...]
+    keys: Sequence[Row]
+    sql: str
+    args: Sequence[Any]
+
+
 class Support(NamedTuple):
     """Something that triggers need in the database.
 
@@ -345,6 +362,15 @@ class Driver(ABC):
     @abstractmethod
     async def update_rows(self, connection: Any, plan: UpdatePlan, rows: Rows) -> int:
         """Change the records named by rows; return how many exist. The last row wins."""
+
+    async def delete_found(self, connection: Any, plan: DeletePlan) -> int:
+        """Delete records; return how many."""
+        return await self.execute(connection, plan.sql, plan.args)
+
+    def prefers_keys(self, table: sa.Table) -> bool:
+        """Whether changing many records is better done by their keys than by a filter."""
+        del table
+        return False
 
     @abstractmethod
     def translate(self, error: BaseException) -> DataFlowError | None:

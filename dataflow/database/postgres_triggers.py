@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Mapping
 
 from dataflow.database.guard import Guard, trigger_name
-from dataflow.database.postgres_batches import PART_FUNCTION, PARTS, Batch, Side
+from dataflow.database.postgres_batches import PART_FUNCTION, PARTS, Batch, Side, size_sql
 from dataflow.database.postgres_keys import key_sql
 from dataflow.database.postgres_words import DIALECT, quote, text_literal
 from dataflow.models.auditlog import AUDIT_HEADS, AUDIT_LOG, HASHED
@@ -21,9 +21,13 @@ REFUSED = "DF211"
 """The SQLSTATE with which a trigger refuses to change an append-only record."""
 
 
-_SETTINGS = "SET timezone = 'UTC' SET datestyle = 'ISO' SET jit = off SET enable_seqscan = off"
-"""Values have one form whoever writes; compiling takes longer than most statements; who
-scans the heads conflicts with all serializable transactions."""
+_SETTINGS = (
+    "SET timezone = 'UTC' SET datestyle = 'ISO' SET work_mem = '64MB' SET jit = off "
+    "SET enable_seqscan = off"
+)
+"""Values have one form whoever writes; the lists of many records stay in memory; compiling
+takes longer than most statements; who scans the heads conflicts with all serializable
+transactions."""
 _APART = 32
 """Partitions for transactions with one snapshot: each backend begins at one of its own,
 so that it seldom looks at a head that others have moved since."""
@@ -289,7 +293,7 @@ class _Body:
         return f"""      WITH entries AS (
         SELECT head.sequence + row_number() OVER w AS sequence, action, key, before, after,
           records, first_key, last_key,
-          {s}.dataflow_audit_chain(head.state, concat(frame, {self._fields()})) OVER w AS link
+          {s}.dataflow_audit_chain(head.state, {self._text()}) OVER w AS link
         FROM ({changes}) AS changes
         WINDOW w AS (ROWS UNBOUNDED PRECEDING)
       ), written AS (
@@ -353,12 +357,13 @@ class _Body:
         if self._guard.tenant is None:
             row, rows = list(sides.items())[-1]
             found = (
-                f"SELECT ''::text AS chain, count(*) AS total, sum(pg_column_size({row})) AS bytes "
+                "SELECT ''::text AS chain, count(*) AS total, "
+                f"sum({size_sql(row, self._guard)}) AS bytes "
                 f"FROM {rows} AS {row} HAVING count(*) > 0"
             )
         else:
             each = " UNION ALL ".join(
-                f"SELECT {self._chain(row)} AS chain, pg_column_size({row}) AS bytes "
+                f"SELECT {self._chain(row)} AS chain, {size_sql(row, self._guard)} AS bytes "
                 f"FROM {rows} AS {row}"
                 for row, rows in sides.items()
             )
@@ -379,10 +384,12 @@ class _Body:
         )  # fmt: skip
         return " || ".join(f"{part}({value})" for value in values)
 
-    def _fields(self) -> str:
-        names = ("action", "key", "before", "after")
-        more = ("records::text", "first_key", "last_key")
-        return ", ".join([*map(_framed, names), "'---'", *map(_framed, more)])
+    def _text(self) -> str:
+        """Return the expression of an entry's text; each || copies what stands left of it."""
+        names = ("action", "key", "before", "after", "records::text", "first_key", "last_key")
+        action, key, before, after, *more = map(_framed, names)
+        rest = " || ".join(["'---'", *more])
+        return f"(frame || {action} || {key} || {before}) || ({after} || ({rest}))"
 
     def _key(self, row: str) -> str:
         return key_sql(row, self._guard.key)
@@ -405,5 +412,5 @@ class _Body:
 
 
 def _framed(name: str) -> str:
-    """Return the arguments of `concat` for a text after its length, or a dash for NULL."""
-    return f"coalesce(octet_length({name}) || ':', '-'), {name}"
+    """Return the expression of a text after its length, or a dash for NULL."""
+    return f"coalesce(octet_length({name}) || ':' || {name}, '-')"

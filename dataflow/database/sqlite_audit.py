@@ -59,7 +59,7 @@ class SqliteAudit(Driver):
         raw.caller.is_now(caller)
 
     async def record_entry(self, connection: Any, values: Mapping[str, Any]) -> None:
-        await add_entry(connection, values)
+        await connection.work(add_entry, connection.raw, values)
 
     def from_json(self, kind: TypeEngine[Any], value: Any) -> Any:
         if isinstance(kind, ExactFloat | sa.Float):

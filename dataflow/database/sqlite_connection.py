@@ -6,15 +6,17 @@ import asyncio
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, TypeVar
 
 import aiosqlite
 
-__all__ = ["Connection", "Patience", "open_connection"]
+__all__ = ["Connection", "Patience", "open_connection", "taken_as_null"]
 
+T = TypeVar("T")
 Call = Callable[[], Any]
 Future = asyncio.Future[Any]
 
@@ -233,6 +235,11 @@ class Connection(aiosqlite.Connection):
         return self._running and self._connection is not None
 
     @property
+    def raw(self) -> sqlite3.Connection:
+        """The connection itself, for calls in its thread."""
+        return self._conn
+
+    @property
     def caller(self) -> Any:
         """Who makes the changes; set between calls, read by triggers."""
         return self._conn.caller  # type: ignore[attr-defined]  # our own class of connection
@@ -261,9 +268,13 @@ class Connection(aiosqlite.Connection):
         """Run one statement and return how many records it touched."""
         return int(await self._run(partial(_count, self._conn, sql, args), limit_s))
 
-    async def count_many(self, sql: str, rows: Any) -> int:
-        """Run one statement for each of many rows and return how many records it touched."""
-        return int(await self._run(partial(_count_many, self._conn, sql, rows), None))
+    async def work(self, call: Callable[..., T], *args: Any) -> T:
+        """Await a call in the connection's thread, with any number of statements on `raw`.
+
+        The way there and back takes as long as many a statement.
+        """
+        found: T = await self._run(partial(call, *args), None)
+        return found
 
     async def run_plain(self, statements: Sequence[str]) -> None:
         """Run statements without rows, one after the other."""
@@ -324,6 +335,28 @@ class Connection(aiosqlite.Connection):
                 timer.cancel()
 
 
+@contextmanager
+def taken_as_null(
+    connection: sqlite3.Connection, function: str, triggers: Collection[str]
+) -> Iterator[None]:
+    """Let a function yield NULL in some triggers, without being called."""
+    connection.set_authorizer(partial(_answer, function, triggers))
+    try:
+        yield
+    finally:
+        # SQLite compiles all statements anew for a new authorizer, but not without one.
+        connection.set_authorizer(partial(_answer, function, ()))
+        connection.set_authorizer(None)
+
+
+def _answer(function: str, triggers: Collection[str], *asked: Any) -> int:
+    """Answer SQLite, which asks what a statement may do while it compiles it."""
+    action, _, name, _, trigger = asked
+    if action == sqlite3.SQLITE_FUNCTION and name == function and trigger in triggers:
+        return sqlite3.SQLITE_IGNORE
+    return sqlite3.SQLITE_OK
+
+
 def _fetch(connection: sqlite3.Connection, sql: str, args: Any) -> list[Any]:
     return connection.execute(sql, args).fetchall()
 
@@ -339,10 +372,6 @@ def _count(connection: sqlite3.Connection, sql: str, args: Any) -> int:
 def _run_plain(connection: sqlite3.Connection, statements: Sequence[str]) -> None:
     for statement in statements:
         connection.execute(statement)
-
-
-def _count_many(connection: sqlite3.Connection, sql: str, rows: Any) -> int:
-    return max(connection.executemany(sql, rows).rowcount, 0)
 
 
 def open_connection(patience: Patience, database: str, **options: Any) -> Connection:

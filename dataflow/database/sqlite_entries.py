@@ -19,11 +19,11 @@ _NAMES = ", ".join(f'"{name}"' for name in _COLUMNS)
 _WRITE = f"INSERT INTO {AUDIT_LOG.name} ({_NAMES}) VALUES ({', '.join('?' * len(_COLUMNS))})"
 
 
-async def add_entry(connection: Any, values: Mapping[str, Any]) -> None:
+def add_entry(connection: Any, values: Mapping[str, Any]) -> None:
     """Add an entry to its chain, in the transaction of the one writer there is.
 
     Args:
-        connection: The writer's.
+        connection: The writer's, in its thread.
         values: The entry's, by column, without its place in the chain and its time.
     """
     chain = values["chain"]
@@ -31,8 +31,8 @@ async def add_entry(connection: Any, values: Mapping[str, Any]) -> None:
     moment -= dt.timedelta(microseconds=moment.microsecond % 1_000)  # triggers know no more
     given = {**values, "partition": "0", "at": moment.isoformat(" ", "microseconds")}
     texts = [given.get(name) for name in HASHED]
-    heads = await connection.fetch(_HEAD, (chain,), None)
-    sequence, previous = heads[0] if heads else (0, genesis(chain, 0))
+    head = connection.execute(_HEAD, (chain,)).fetchone()
+    sequence, previous = head or (0, genesis(chain, 0))
     digest = link_hash(previous, texts)
-    await connection.count(_WRITE, (*texts, sequence + 1, previous, digest), None)
-    await connection.count(_MOVE if heads else _BEGIN, (sequence + 1, digest, chain), None)
+    connection.execute(_WRITE, (*texts, sequence + 1, previous, digest))
+    connection.execute(_MOVE if head else _BEGIN, (sequence + 1, digest, chain))

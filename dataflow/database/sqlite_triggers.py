@@ -18,6 +18,7 @@ from dataflow.models.columntypes import ExactFloat, is_bytes
 from dataflow.models.hashchain import genesis, link_hash
 
 __all__ = [
+    "AUDITING",
     "AUDIT_FUNCTIONS",
     "DIALECT",
     "REFUSED",
@@ -31,6 +32,8 @@ __all__ = [
 REFUSED = "append-only: "
 """How the message of a trigger begins that refuses a change."""
 
+AUDITING = "dataflow_auditing"
+"""The function that triggers ask whether they write; NULL where a bulk call does it itself."""
 DIALECT: sa.Dialect = aiosqlite.dialect()
 _MOST = 50
 """Columns of one call: SQLite's functions take 127 arguments."""
@@ -74,10 +77,10 @@ def _audits(guard: Guard) -> Iterator[tuple[str, str, str]]:
     table = quoted(guard.table.name)
     same = " AND ".join(f"NEW.{quoted(c.name)} IS OLD.{quoted(c.name)}" for c in guard.key)
     gone, new = _entry(guard, "delete", "OLD"), _entry(guard, "create", "NEW")
-    here = f"NOT dataflow_audit_apart({_text(str(guard.table.name))})"  # but for bulk calls
+    here = f"{AUDITING}()"
     changed = _entry(guard, "update", "NEW")
     yield "insert", f"AFTER INSERT ON {table} WHEN {here}", new
-    yield "delete", f"AFTER DELETE ON {table}", gone
+    yield "delete", f"AFTER DELETE ON {table} WHEN {here}", gone
     yield "update", f"AFTER UPDATE ON {table} WHEN {same} AND {here}", changed
     keys = ", ".join((*(quoted(c.name) for c in guard.key), *ROWIDS))  # spares other updates much
     yield "rekey", f"AFTER UPDATE OF {keys} ON {table} WHEN NOT ({same}) AND {here}", gone + new

@@ -46,7 +46,7 @@ AUDIT_LOG = sa.Table(
 )
 """One change, or the changes of one statement to many records: then `records` says how
 many, their keys are from `first_key` to `last_key` (see `key_order`), and `before` and
-`after` are lines of text.
+`after` are lists of values (see `dataflow.records.auditbatch`).
 
 Newest entries are found through the key, so that no index on `at` is needed.
 """

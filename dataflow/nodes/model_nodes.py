@@ -10,6 +10,7 @@ from dataflow.nodes.effects import Effects
 from dataflow.nodes.model_node import FILTER, INCLUDE_DELETED, ModelNode, option
 from dataflow.nodes.parameter import REQUIRED, NodeParameter
 from dataflow.records.bulk import Bulk
+from dataflow.records.bulkwhere import BulkWhere
 from dataflow.records.requests import (
     check_bulk_create,
     conflict_fields,
@@ -420,7 +421,7 @@ class BulkUpdateNode(ModelNode):
         hidden = options.get("include_deleted", False)
         if changes:
             where = where_many(self.store, options, "BulkUpdate")
-            return await self.bulk.update_where(where, changes, include_deleted=hidden)
+            return await BulkWhere(self.store).update(where, changes, include_deleted=hidden)
         if rows is None:
             raise self.refuse("nothing says what to change: give filter and fields, or data.")
         size = options.get("batch_size")
@@ -462,7 +463,7 @@ class BulkDeleteNode(ModelNode):
         """Delete and count."""
         options = self.sort_inputs(inputs)[2]
         where = where_many(self.store, options, "BulkDelete")
-        return await self.bulk.delete_where(
+        return await BulkWhere(self.store).delete(
             where,
             hard=options.get("hard", False),
             include_deleted=options.get("include_deleted", False),

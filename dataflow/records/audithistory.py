@@ -122,12 +122,9 @@ class History:
         order = [key_order(key, whole=self._whole_numbers) for key in keys]
         conditions: list[Any] = [_log.first_key <= max(order), _log.last_key >= min(order)]
         if len(keys) == 1:
-            lines = (
-                column.contains(text, autoescape=True)
-                for text in sorted(written(keys[0]))
-                for column in (_log.before, _log.after)
-            )
-            conditions.append(sa.or_(*lines))
+            text = written(keys[0])
+            images = (_log.before, _log.after)
+            conditions.append(sa.or_(*(image.contains(text, autoescape=True) for image in images)))
         return conditions
 
     async def _places(self, *conditions: Any) -> Sequence[Place]:

@@ -13,7 +13,6 @@ from dataflow.database.database import Database
 from dataflow.database.driver import Driver, UpdatePlan, UpsertPlan
 from dataflow.database.transaction import Level
 from dataflow.models.spec import ModelSpec
-from dataflow.query.filters import Filter
 from dataflow.records.collect import Collector, Tally, never
 from dataflow.records.encoding import (
     Encoder,
@@ -26,7 +25,6 @@ from dataflow.records.encoding import (
     positions_by_shape,
 )
 from dataflow.records.given import rows_of
-from dataflow.records.prepared import Prepared
 from dataflow.records.segments import BATCHES, STEP, Group, Segment, Shape, segments
 from dataflow.records.store import Store
 from dataflow.records.stream import batches
@@ -192,47 +190,6 @@ class Bulk:
             for name in names
             if row.get(name) is None
         ]
-
-    async def update_where(
-        self, where: Filter, changes: Mapping[str, Any], *, include_deleted: bool = False
-    ) -> dict[str, Any]:
-        """Give every match the same values."""
-        self._store.scope.refuse_change("BulkUpdate")
-        self._store.check_changes(changes)
-        await self._store.ready()
-        record = {**self._store.scope.updated(), **self._store.validator.changes(changes)}
-        names = tuple(record)
-        compiler = self._store.compiler
-
-        def build() -> Prepared:
-            conditions = compiler.conditions(where, include_deleted=include_deleted)
-            return compiler.compile(compiler.update(names, conditions))
-
-        shape = ("update all", where.shape, names, include_deleted)
-        prepared = compiler.get(shape, build)
-        values = {**where.parameters, **{f"v_{name}": value for name, value in record.items()}}
-        count = await self._database.execute(prepared.sql, prepared.args(values))
-        return {"processed": count, "updated": count, "success": True}
-
-    # ----------------------------------------------------------------- delete
-
-    async def delete_where(
-        self, where: Filter, *, hard: bool = False, include_deleted: bool = False
-    ) -> dict[str, Any]:
-        """Delete every match."""
-        self._store.scope.refuse_change("BulkDelete")
-        await self._store.ready()
-        soft = self._store.scope.live is not None and not hard
-        compiler = self._store.compiler
-
-        def build() -> Prepared:
-            conditions = compiler.conditions(where, include_deleted=include_deleted)
-            return compiler.compile(compiler.deletion(conditions, soft=soft))
-
-        prepared = compiler.get(("delete all", where.shape, soft, include_deleted), build)
-        values = {**where.parameters, **self._store.scope.deleted()}
-        count = await self._database.execute(prepared.sql, prepared.args(values))
-        return {"processed": count, "deleted": count, "success": True}
 
     # ----------------------------------------------------------------- upsert
 

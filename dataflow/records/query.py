@@ -11,7 +11,7 @@ from dataflow.portal import sync_call
 from dataflow.query.filters import Filter
 from dataflow.query.sort import parse_sort
 from dataflow.records.aggregates import run_aggregate
-from dataflow.records.bulk import Bulk
+from dataflow.records.bulkwhere import BulkWhere
 from dataflow.records.inspection import Sql, explain, sql_of
 from dataflow.records.listing import ListRequest, Lock
 from dataflow.records.requests import (
@@ -402,7 +402,7 @@ class AsyncQuery(_Chain):
         """
         where = self._parts.for_write("update()")
         _check_changes(changes)
-        result = await Bulk(self._parts.store).update_where(where, changes)
+        result = await BulkWhere(self._parts.store).update(where, changes)
         return int(result["updated"])
 
     async def delete(self) -> int:
@@ -412,7 +412,7 @@ class AsyncQuery(_Chain):
             UnfilteredWriteError: Without a filter.
         """
         where = self._parts.for_write("delete()")
-        result = await Bulk(self._parts.store).delete_where(where)
+        result = await BulkWhere(self._parts.store).delete(where)
         return int(result["deleted"])
 
 

@@ -85,11 +85,11 @@ class Scope:
         return (*self._updated, "updated_by") if self._actors else self._updated
 
     def deleted(self) -> dict[str, Any]:
-        """Return the parameters of a statement that marks records as deleted."""
+        """Return the values that mark a record as deleted."""
         values = {**self.updated(), "deleted_at": utc_now()}
         if self._deleter:
             values["deleted_by"] = actor.get()
-        return {f"v_{name}": value for name, value in values.items()}
+        return values
 
     @property
     def marks(self) -> tuple[str, ...]:

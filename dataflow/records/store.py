@@ -273,8 +273,8 @@ class Store:
             ("delete", where.shape, soft, include_deleted),
             self._delete, where, soft, include_deleted,
         )  # fmt: skip
-        values = {**where.parameters, **self.scope.deleted()}
-        args = prepared.args(values)
+        values = {f"v_{name}": value for name, value in self.scope.deleted().items()}
+        args = prepared.args({**where.parameters, **values})
         try:
             gone = await self._write(prepared, args)
         except ConnectionLostError as error:

@@ -11,6 +11,7 @@ from dataflow.portal import sync_call
 from dataflow.query.builder import QueryBuilder
 from dataflow.query.filters import Filter
 from dataflow.records.bulk import Bulk
+from dataflow.records.bulkwhere import BulkWhere
 from dataflow.records.given import values_of
 from dataflow.records.query import AsyncQuery, Query, query_parts
 from dataflow.records.requests import (
@@ -208,10 +209,16 @@ class AsyncVerbs:
         store = self._store_of(model)
         return await store.list(list_request(store, {**options, "filter": filter}))
 
-    async def count(self, model: Any, filter: Mapping[str, Any] | None = None) -> int:
-        """Return how many records match."""
+    async def count(
+        self,
+        model: Any,
+        filter: Mapping[str, Any] | None = None,
+        *,
+        include_deleted: bool = False,
+    ) -> int:
+        """Return how many records match; with `include_deleted` also those marked as deleted."""
         store = self._store_of(model)
-        return await store.count(store.where(filter))
+        return await store.count(store.where(filter), include_deleted=include_deleted)
 
     async def bulk_create(
         self, model: Any, data: Any, **options: Unpack[BulkCreateOptions]
@@ -247,7 +254,7 @@ class AsyncVerbs:
         selected = {"filter": target, "all": options.get("all", False)}
         where = where_many(store, selected, "BulkUpdate")
         changed = values_of(changes, store.spec, changes=True)
-        return await Bulk(store).update_where(where, changed, include_deleted=hidden)
+        return await BulkWhere(store).update(where, changed, include_deleted=hidden)
 
     async def bulk_delete(
         self,
@@ -268,7 +275,7 @@ class AsyncVerbs:
         selected = {"filter": filter, "ids": options.get("ids"), "all": options.get("all", False)}
         where = where_many(store, selected, "BulkDelete")
         hard, hidden = options.get("hard", False), options.get("include_deleted", False)
-        return await Bulk(store).delete_where(where, hard=hard, include_deleted=hidden)
+        return await BulkWhere(store).delete(where, hard=hard, include_deleted=hidden)
 
     async def bulk_upsert(
         self, model: Any, data: Any, **options: Unpack[BulkUpsertOptions]
@@ -348,9 +355,22 @@ class Verbs:
         """Return a page of records; see `AsyncVerbs.list`."""
         return sync_call("db.list", "db.aio.list", self.aio.list, model, filter, **options)
 
-    def count(self, model: Any, filter: Mapping[str, Any] | None = None) -> int:
-        """Return how many records match."""
-        return sync_call("db.count", "db.aio.count", self.aio.count, model, filter)
+    def count(
+        self,
+        model: Any,
+        filter: Mapping[str, Any] | None = None,
+        *,
+        include_deleted: bool = False,
+    ) -> int:
+        """Return how many records match; see `AsyncVerbs.count`."""
+        return sync_call(
+            "db.count",
+            "db.aio.count",
+            self.aio.count,
+            model,
+            filter,
+            include_deleted=include_deleted,
+        )
 
     def bulk_create(self, model: Any, data: Any, **options: Unpack[BulkCreateOptions]) -> Record:
         """Insert many records; see `AsyncVerbs.bulk_create`."""

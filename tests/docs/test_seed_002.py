@@ -204,12 +204,16 @@ def _fields(model: str) -> dict[str, str]:
     return dict(found)
 
 
+def _spec(model: str) -> Any:
+    """Return what the application's model is to a DataFlow."""
+    with DataFlow("sqlite:///:memory:") as db:
+        db.adopt(MODELS[model])
+        return MODELS[model].__dataflow__
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_the_applications_model_has_the_fields_that_the_document_lists(name: str):
-    fields = DataFlow("sqlite:///:memory:")
-    fields.adopt(MODELS[name])
-    spec = MODELS[name].__dataflow__
-    fields.close()
+    spec = _spec(name)
 
     kinds = {field: spec.field(field).declared for field in _fields(name)}
 
@@ -224,7 +228,7 @@ def _kind(kind: type) -> str:
 def test_the_models_that_are_never_updated_are_append_only(name: str):
     assert re.search("NEVER UPDATED|Immutable", BLOCKS[FILES[name]])
 
-    assert MODELS[name].__dataflow__.options.append_only
+    assert _spec(name).options.append_only
 
 
 # ---------------------------------------------------------------- repositories
