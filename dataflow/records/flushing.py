@@ -16,6 +16,7 @@ from dataflow.models.spec import ModelSpec
 from dataflow.models.tenancy import as_stored
 from dataflow.records.objectvalues import check_changes, check_new
 from dataflow.records.scope import Scope
+from dataflow.records.sessionupdates import complete_update
 
 __all__ = ["ScopedSession", "stamp"]
 
@@ -142,3 +143,4 @@ def _create(session: Session, record: Any, spec: ModelSpec, who: str | None) -> 
 
 event.listen(ScopedSession, "after_begin", _bind_tenant)
 event.listen(ScopedSession, "before_flush", _before_flush)
+event.listen(ScopedSession, "do_orm_execute", complete_update)
