@@ -320,12 +320,12 @@ class BulkCreateNode(ModelNode):
     ) -> None:
         """Check that the options go together."""
         super().check_values(fields, key, options, connected)
-        check_bulk_create(cls.spec, options)
+        check_bulk_create(options)
 
     async def run(self, /, **inputs: Any) -> dict[str, Any]:
         """Insert and count."""
         options = self.sort_inputs(inputs)[2]
-        check_bulk_create(self.spec, options)
+        check_bulk_create(options)
         options.pop("include_deleted", None)
         return await self.bulk.create(**options)
 

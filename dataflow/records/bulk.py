@@ -128,12 +128,15 @@ class Bulk:
 
     async def _records(self, keys: Sequence[Any]) -> list[Row]:
         """Read inserted records back, in the order of their keys."""
-        (name,) = self._spec.key
-        found: dict[Any, Row] = {}
-        for start in range(0, len(keys), 10_000):
-            where = self._store.where({name: {"$in": list(keys[start : start + 10_000])}})
-            found |= {record[name]: record for record in await self._store.all(where)}
-        return [found[key] for key in keys]
+        name, *more = self._spec.key
+        key_of, found = itemgetter(*self._spec.key), dict[Any, Row]()
+        size = 100 if more else 10_000
+        for start in range(0, len(keys), size):
+            some = list(keys[start : start + size])
+            chosen: Row = {"$or": some} if more else {name: {"$in": some}}
+            records = await self._store.all(self._store.where(chosen))
+            found |= {key_of(record): record for record in records}
+        return [found[key_of(key) if more else key] for key in keys]
 
     # ----------------------------------------------------------------- update
 

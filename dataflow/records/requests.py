@@ -137,7 +137,7 @@ def _where_ids(store: Store, ids: Sequence[Any]) -> Filter:
     return store.where({"$or": keys} if keys else {key[0]: {"$in": []}})
 
 
-def check_bulk_create(spec: ModelSpec, options: Mapping[str, Any]) -> None:
+def check_bulk_create(options: Mapping[str, Any]) -> None:
     """Check that the options of a bulk create go together.
 
     Raises:
@@ -149,8 +149,6 @@ def check_bulk_create(spec: ModelSpec, options: Mapping[str, Any]) -> None:
     check_count("batch_size", options.get("batch_size"), least=1)
     if options.get("returning") and options.get("on_conflict") == "skip":
         raise ParameterError(problem="returning cannot be combined with on_conflict='skip'.")
-    if options.get("returning") == "records" and len(spec.key) > 1:
-        raise ParameterError(problem="returning='records' needs a single primary key.")
 
 
 def _check_choice(options: Mapping[str, Any], name: str, choices: tuple[Any, ...]) -> None:

@@ -225,9 +225,8 @@ class AsyncVerbs:
     ) -> Record:
         """Insert many records in one transaction; see the BulkCreate node."""
         check_options(options, BulkCreateOptions, "bulk_create")
-        store = self._store_of(model)
-        check_bulk_create(store.spec, options)
-        return await Bulk(store).create(data, **options)
+        check_bulk_create(options)
+        return await Bulk(self._store_of(model)).create(data, **options)
 
     async def bulk_update(
         self,

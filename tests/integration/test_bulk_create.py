@@ -439,6 +439,23 @@ def test_bulk_update_refuses_rows_that_do_not_fit_and_changes_nothing(users: Dat
     assert users.read("User", 1) == row(1, "a")
 
 
+@pytest.mark.parametrize("tenants", [False, True])
+def test_records_with_keys_of_several_fields_are_returned(db: DataFlow, tenants: bool):
+    @db.model(multi_tenant=tenants, timestamps=False)
+    class Seat:
+        row: str = Field(primary_key=True)
+        number: int = Field(primary_key=True)
+        price: int = 7
+
+    rows = [{"row": "ä'\"%"[n % 4], "number": n} for n in range(250, 0, -1)]
+    with db.tenant("acme"):
+        found = db.bulk_create("Seat", rows, returning="records")["records"]
+
+        assert [{name: record[name] for name in ("row", "number")} for record in found] == rows
+        assert {record["price"] for record in found} == {7}
+        assert found[0] == db.read("Seat", rows[0])
+
+
 def test_bulk_update_of_more_rows_than_a_statement_holds(users: DataFlow):
     users.bulk_create("User", [{"name": "a"}] * 1_200)
 
