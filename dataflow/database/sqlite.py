@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 import time
 import uuid
+import weakref
 from collections.abc import Callable, Collection, Iterator, Sequence
 from decimal import Decimal
 from functools import partial
@@ -135,11 +136,12 @@ class SqliteDriver(SqliteAudit):
         self._dialect = aiosqlite_dialect.dialect()
         path = self.address.url.database or ":memory:"
         self.in_memory = path == ":memory:"
-        self._keeper: sqlite3.Connection | None = None
+        self._forget: Callable[[], Any] | None = None
         self._path = path
         if self.in_memory:
             self._path = f"file:/dataflow-{uuid.uuid4().hex}?vfs=memdb"
-            self._keeper = sqlite3.connect(self._path, uri=True, check_same_thread=False)
+            keeper = sqlite3.connect(self._path, uri=True, check_same_thread=False)
+            self._forget = weakref.finalize(self, keeper.close)
 
     @property
     def dialect(self) -> sa.Dialect:
@@ -408,8 +410,8 @@ class SqliteDriver(SqliteAudit):
         return None
 
     async def close(self) -> None:
-        if self._keeper is not None:
-            self._keeper.close()
+        if self._forget is not None:
+            self._forget()
 
 
 def _parts(rows: Rows) -> Iterator[list[tuple[Any, ...]]]:

@@ -436,6 +436,8 @@ def _no_document(error: Exception) -> DataValueError:
     reason = str(error)
     if isinstance(error, RecursionError) or reason.startswith("Circular reference"):
         reason = "it contains itself, or is nested too deeply"
+    elif reason.startswith("Out of range"):
+        reason = "it holds NaN or an infinite number"
     return DataValueError(detail=f"not a JSON document: {reason}")
 
 

@@ -30,7 +30,7 @@ def deep() -> list[Any]:
 
 NAN = float("nan")
 NO_SET = "not a JSON document: Object of type set is not JSON serializable"
-NO_NAN = "not a JSON document: Out of range float values are not JSON compliant"
+NO_NAN = "not a JSON document: it holds NaN or an infinite number"
 NO_NUL = "JSON text cannot hold the character U+0000"
 NO_CYCLE = "not a JSON document: it contains itself, or is nested too deeply"
 REFUSED: list[tuple[Any, str]] = [
