@@ -367,10 +367,10 @@ class Driver(ABC):
         """Delete records; return how many."""
         return await self.execute(connection, plan.sql, plan.args)
 
-    def prefers_keys(self, table: sa.Table) -> bool:
-        """Whether changing many records is better done by their keys than by a filter."""
+    def least_by_key(self, table: sa.Table) -> int | None:
+        """Return how many records are better changed by their keys than by a filter, or None."""
         del table
-        return False
+        return None
 
     @abstractmethod
     def translate(self, error: BaseException) -> DataFlowError | None:

@@ -35,7 +35,7 @@ from dataflow.database.driver import (
 )
 from dataflow.database.sqlite_aggregates import AGGREGATES
 from dataflow.database.sqlite_audit import SqliteAudit
-from dataflow.database.sqlite_batches import BulkAudit, Matched, matching
+from dataflow.database.sqlite_batches import LEAST, BulkAudit, Matched, matching
 from dataflow.database.sqlite_connection import Patience, open_connection
 from dataflow.database.sqlite_errors import translate_error
 from dataflow.database.sqlite_functions import FUNCTIONS
@@ -378,8 +378,8 @@ class SqliteDriver(SqliteAudit):
         source = f" FROM ({_values(width, many)}) AS s" if many > 1 else ""
         return f"UPDATE {self._name(plan.table)} AS t SET {', '.join(sets)}{source} WHERE {match}"
 
-    def prefers_keys(self, table: sa.Table) -> bool:
-        return self.audit.watches(table)  # so that they share entries
+    def least_by_key(self, table: sa.Table) -> int | None:
+        return LEAST if self.audit.watches(table) else None  # so that they share entries
 
     async def delete_found(self, connection: Any, plan: DeletePlan) -> int:
         audit = self._bulk_audit(connection, plan.table)

@@ -13,17 +13,15 @@ from dataflow.database.transaction import Level
 from dataflow.models.spec import ModelSpec
 from dataflow.query.filters import Filter
 from dataflow.records.collect import never
-from dataflow.records.encoding import Encoder
+from dataflow.records.encoding import Encoder, Names
 from dataflow.records.prepared import Prepared
 from dataflow.records.statements import select_statement
 from dataflow.records.store import Store
 
 __all__ = ["BulkWhere"]
 
-_FEW = 100
-"""Fewer records are changed by the filter, whatever the database prefers."""
 _MOST = 1_000_000
-"""So are more than these, whose keys would take too much memory."""
+"""More records are changed by the filter: their keys would take too much memory."""
 
 
 class BulkWhere:
@@ -70,10 +68,11 @@ class BulkWhere:
         prepared = compiler.get(("update all", where.shape, names, include_deleted), build)
         values = {f"v_{name}": value for name, value in record.items()}
         args = prepared.args({**where.parameters, **values})
-        if not self._driver.prefers_keys(self._spec.table):
+        least = self._driver.least_by_key(self._spec.table)
+        if least is None:
             return await self._database.execute(prepared.sql, args)
         async with self._database.transaction(savepoint=True) as level:
-            keys = await self._keys(level, where, include_deleted=include_deleted)
+            keys = await self._keys(level, where, least, include_deleted=include_deleted)
             if not keys:
                 return await level.run(self._driver.execute, prepared.sql, args)
             encoder = Encoder(self._spec, self._driver.dialect, (), record)
@@ -92,23 +91,29 @@ class BulkWhere:
 
         prepared = compiler.get(("delete all", where.shape, include_deleted), build)
         args = prepared.args(where.parameters)
-        if not self._driver.prefers_keys(self._spec.table):
+        least = self._driver.least_by_key(self._spec.table)
+        if least is None:
             return await self._database.execute(prepared.sql, args)
         async with self._database.transaction(savepoint=True) as level:
-            keys = await self._keys(level, where, include_deleted=include_deleted)
+            keys = await self._keys(level, where, least, include_deleted=include_deleted)
             plan = DeletePlan(self._spec.table, self._key, keys, prepared.sql, args)
             return await level.run(self._driver.delete_found, plan)
 
     @property
     def _key(self) -> tuple[sa.Column[Any], ...]:
-        """The columns that name a record."""
-        return tuple(self._spec.fields[name].column for name in self._spec.key)
+        """The columns that name a record: the key's, and whose it is."""
+        return tuple(self._spec.fields[name].column for name in self._key_names)
+
+    @property
+    def _key_names(self) -> Names:
+        tenant = self._store.scope.tenant
+        return tuple(dict.fromkeys((*self._spec.key, *([tenant.name] if tenant else ()))))
 
     async def _keys(
-        self, level: Level, where: Filter, *, include_deleted: bool
+        self, level: Level, where: Filter, least: int, *, include_deleted: bool
     ) -> Sequence[Sequence[Any]]:
         """Return the keys of all matches as they are stored; none, if they are few or too many."""
-        compiler, names = self._store.compiler, self._spec.key
+        compiler, names = self._store.compiler, self._key_names
 
         def build() -> Prepared:
             conditions = compiler.conditions(where, include_deleted=include_deleted)
@@ -118,4 +123,4 @@ class BulkWhere:
         prepared = compiler.get(("keys", where.shape, include_deleted), build)
         args = prepared.args(where.parameters)
         keys = await level.run(self._driver.fetch, prepared.sql, args)
-        return keys if _FEW <= len(keys) <= _MOST else ()
+        return keys if least <= len(keys) <= _MOST else ()

@@ -131,6 +131,29 @@ def test_each_tenants_matches_are_in_its_own_chain(db: DataFlow):
         assert db.audit.verify().ok
 
 
+def test_records_of_another_tenant_with_the_same_keys_stay(db: DataFlow):
+    @db.model(audit=True, multi_tenant=True, soft_delete=True, timestamps=False)
+    class Slot:
+        id: str
+        text: str
+
+    slots = [{"id": f"s{n}", "text": "a"} for n in range(150)]
+    for tenant in ("acme", "bolt"):
+        with db.tenant(tenant):
+            db.bulk_create("Slot", slots)
+    with db.tenant("acme"):
+        db.bulk_update("Slot", {"text": "a"}, {"text": "b"})
+        db.bulk_delete("Slot", {"text": "b"})
+        db.bulk_delete("Slot", all=True, hard=True, include_deleted=True)
+        assert db.count("Slot", include_deleted=True) == 0
+        assert db.audit.verify_records("Slot").ok
+    with db.tenant("bolt"):
+        assert db.list("Slot", {"text": "a"}, limit=None)["count"] == 150
+        assert len(db.audit.get_recent_activity(limit=1_000)) == 150
+        assert db.audit.verify_records("Slot").ok
+        assert db.audit.verify().ok
+
+
 def declare_tree(db: DataFlow, path: str, target: str | None = "nodes") -> None:
     """Make tables by hand, whose rows go with others: with those of `target`, and of nodes."""
     along = f"({path}) ON DELETE CASCADE ON UPDATE CASCADE"
