@@ -94,8 +94,9 @@ class UpdatePlan(NamedTuple):
 
     @property
     def changed(self) -> tuple[sa.Column[Any], ...]:
-        """The columns that are set."""
-        return tuple(column for column in self.columns if column not in self.key)
+        """The columns that are set; versions that rows bring are those that they were read with."""
+        kept = {*self.key, self.increment}
+        return tuple(column for column in self.columns if column not in kept)
 
     @property
     def touched(self) -> tuple[sa.Column[Any], ...]:

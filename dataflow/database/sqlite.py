@@ -7,7 +7,7 @@ import sqlite3
 import time
 import uuid
 import weakref
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
 from itertools import chain, islice
@@ -39,6 +39,16 @@ from dataflow.database.sqlite_batches import LEAST, BulkAudit, Matched, matching
 from dataflow.database.sqlite_connection import Patience, open_connection
 from dataflow.database.sqlite_errors import translate_error
 from dataflow.database.sqlite_functions import FUNCTIONS
+from dataflow.database.sqlite_statements import (
+    ROWS_AT_ONCE,
+    has_unique,
+    insert_sql,
+    many_at_once,
+    named,
+    table_name,
+    update_sql,
+    upsert_sql,
+)
 from dataflow.database.sqlite_triggers import AUDIT_FUNCTIONS, AUDITING
 from dataflow.errors import ConfigurationError, DataFlowError
 from dataflow.models.columntypes import DECIMAL_COLLATION
@@ -50,12 +60,8 @@ _PART_ROWS = 5_000
 """Rows that one hop to the thread carries."""
 _FINDING = frozenset({int, str, bytes})
 """Types of values that are found again as they were given."""
-_ROWS_AT_ONCE = 100
-"""Rows of one statement, which takes half the time of one by one; a third, with triggers."""
 _LEAST_VERSION = (3, 38)
 """RETURNING came with 3.35, the operators -> and ->> with 3.38."""
-_COLUMNS_AT_ONCE = 300
-"""Above this, 100 rows could have more parameters than SQLite's 32,766."""
 
 
 def _compare_decimals(left: str, right: str) -> int:
@@ -253,9 +259,9 @@ class SqliteDriver(SqliteAudit):
         self, connection: Any, table: sa.Table, columns: Columns, rows: Rows
     ) -> int:
         audit, total = self._bulk_audit(connection, table), 0
-        sql = partial(self._insert, table, columns)
+        sql = partial(insert_sql, table, columns)
         for part in _parts(rows):
-            insert = partial(_many_at_once, connection.raw, part, sql)
+            insert = partial(many_at_once, connection.raw, part, sql)
             keys = _whole_keys(table, columns, part)
             mixed = keys is not None and None in keys  # neither named nor at the end
             if audit is None or mixed:
@@ -280,46 +286,41 @@ class SqliteDriver(SqliteAudit):
         # The transaction holds the write lock, so the generated keys have no gaps.
         total = await self._insert_all(connection, table, columns, rows)
         (key,) = table.primary_key.columns
-        sql = f"SELECT max({self._quoted(key)}) FROM {self._name(table)}"
+        sql = f"SELECT max({named(key)}) FROM {table_name(table)}"
         ((last,),) = await connection.fetch(sql, (), None)
         return range(last - total + 1, last + 1)
 
     async def upsert_rows(self, connection: Any, plan: UpsertPlan, rows: Rows) -> int:
-        conflict = ", ".join(map(self._quoted, plan.conflict))
-        target = f"({conflict}){self._among(plan)}" if conflict else ""
-        resolution = self._resolution(plan) if plan.update else "DO NOTHING"
-        ending = f" ON CONFLICT {target} {resolution}"
         audit, raw, fresh = (
             self._bulk_audit(connection, plan.table, plan.touched),
             connection.raw,
             0,
         )
-
-        def sql(many: int) -> str:
-            return self._insert(plan.table, plan.columns, many) + ending
-
+        sql = partial(upsert_sql, plan)
         for part in _parts(rows):
-            upsert = partial(_many_at_once, raw, part, sql)
-            fresh += await connection.work(self._upsert_part, raw, plan, part, (audit, upsert))
+            keys = _conflicting(plan, part)
+            last = list(keys.values()) if plan.update else part  # the later of two wins
+            upsert = partial(many_at_once, raw, last, sql)
+            found = await connection.work(self._upsert_part, raw, plan, keys, (audit, upsert))
+            fresh += found
         return fresh
 
     def _upsert_part(
         self,
         raw: sqlite3.Connection,
         plan: UpsertPlan,
-        rows: Sequence[Row],
+        rows: Mapping[Any, Row],
         ways: tuple[BulkAudit | None, Callable[[], int]],
     ) -> int:
         """Insert or update records, audited or not, and return how many are new."""
         audit, upsert = ways
-        keys = _conflicting(plan, rows)
-        existing = self._existing(plan, keys)
+        existing = self._existing(plan, rows)
         new = 0
         if plan.update:
             sql = f"SELECT count(*) {existing.source}"
-            new = len(keys) - int(raw.execute(sql, existing.arguments).fetchone()[0])
-        if audit is not None and _decides(plan, keys):
-            changed = audit.upsert(rows, existing, upsert)
+            new = len(rows) - int(raw.execute(sql, existing.arguments).fetchone()[0])
+        if audit is not None and _decides(plan, rows):
+            changed = audit.upsert(list(rows.values()), existing, upsert)
         else:
             changed = upsert()
         return new if plan.update else changed
@@ -329,29 +330,20 @@ class SqliteDriver(SqliteAudit):
         matched = matching(plan.table, plan.conflict, list(keys))
         if plan.among is None:
             return matched
-        return matched.but(f"t.{self._quoted(plan.among)} IS NULL")
-
-    def _among(self, plan: UpsertPlan) -> str:
-        return "" if plan.among is None else f" WHERE {self._quoted(plan.among)} IS NULL"
-
-    def _resolution(self, plan: UpsertPlan) -> str:
-        sets = [f"{self._quoted(c)} = excluded.{self._quoted(c)}" for c in plan.update]
-        if plan.increment is not None:
-            sets.append(f"{self._quoted(plan.increment)} = {self._quoted(plan.increment)} + 1")
-        if plan.revive is not None:
-            sets.append(f"{self._quoted(plan.revive)} = NULL")
-        return f"DO UPDATE SET {', '.join(sets)}"
+        return matched.but(f"t.{named(plan.among)} IS NULL")
 
     async def update_rows(self, connection: Any, plan: UpdatePlan, rows: Rows) -> int:
         key = itemgetter(*(plan.columns.index(column) for column in plan.key))
         order = [plan.columns.index(column) for column in (*plan.changed, *plan.key)]
-        move, sql, total = itemgetter(*order), partial(self._update, plan), 0
+        move, sql, total = itemgetter(*order), partial(update_sql, plan), 0
+        # A statement for many rows takes them in its own order, which unique values may not bear.
+        at_once = 1 if has_unique(plan.table, plan.changed) else ROWS_AT_ONCE
         shifting = plan.live in set(plan.changed)
         audit = None if shifting else self._bulk_audit(connection, plan.table, plan.touched)
         for part in _parts(rows):
             latest = {key(row): row for row in part}
             moved = [move(row) for row in latest.values()]
-            update = partial(_many_at_once, connection.raw, moved, sql)
+            update = partial(many_at_once, connection.raw, moved, sql, at_once)
             if audit is None or not _finds(plan.key, latest):
                 total += await connection.work(update)
             else:
@@ -362,21 +354,7 @@ class SqliteDriver(SqliteAudit):
     def _found(self, plan: UpdatePlan, keys: Sequence[Any]) -> Matched:
         """Return the records that an update finds."""
         matched = matching(plan.table, plan.key, keys)
-        return matched if plan.live is None else matched.but(f"t.{self._quoted(plan.live)} IS NULL")
-
-    def _update(self, plan: UpdatePlan, many: int) -> str:
-        """Return the update of as many records; each row has what is set, and then the key."""
-        width = len(plan.columns)
-        values = [f"s.column{n}" for n in range(1, width + 1)] if many > 1 else ["?"] * width
-        sets = [f"{self._quoted(c)} = {v}" for c, v in zip(plan.changed, values, strict=False)]
-        if plan.increment is not None:
-            sets.append(f"{self._quoted(plan.increment)} = t.{self._quoted(plan.increment)} + 1")
-        keys = zip(plan.key, values[len(plan.changed) :], strict=True)
-        match = " AND ".join(f"t.{self._quoted(column)} = {value}" for column, value in keys)
-        if plan.live is not None:
-            match += f" AND t.{self._quoted(plan.live)} IS NULL"
-        source = f" FROM ({_values(width, many)}) AS s" if many > 1 else ""
-        return f"UPDATE {self._name(plan.table)} AS t SET {', '.join(sets)}{source} WHERE {match}"
+        return matched if plan.live is None else matched.but(f"t.{named(plan.live)} IS NULL")
 
     def least_by_key(self, table: sa.Table) -> int | None:
         return LEAST if self.audit.watches(table) else None  # so that they share entries
@@ -390,19 +368,6 @@ class SqliteDriver(SqliteAudit):
         parts = [matching(plan.table, plan.key, keys[n : n + _PART_ROWS]) for n in starts]
         delete = partial(_changed, connection.raw, plan.sql, plan.args)
         return int(await connection.work(audit.delete, plan.keys, parts, delete))
-
-    def _insert(self, table: sa.Table, columns: Columns, many: int = 1) -> str:
-        if not columns:
-            return f"INSERT INTO {self._name(table)} DEFAULT VALUES"
-        names = ", ".join(map(self._quoted, columns))
-        # The alias keeps a table called "excluded" apart from an upsert's own word.
-        return f"INSERT INTO {self._name(table)} AS t ({names}) {_values(len(columns), many)}"
-
-    def _quoted(self, column: sa.Column[Any]) -> str:
-        return self._dialect.identifier_preparer.format_column(column)
-
-    def _name(self, table: sa.Table) -> str:
-        return self._dialect.identifier_preparer.format_table(table)
 
     def translate(self, error: BaseException) -> DataFlowError | None:
         if isinstance(error, sqlite3.Error | ValueError | OverflowError):
@@ -420,39 +385,14 @@ def _parts(rows: Rows) -> Iterator[list[tuple[Any, ...]]]:
         yield part
 
 
-def _values(width: int, many: int) -> str:
-    marks = f"({', '.join('?' * width)})"
-    return f"VALUES {', '.join([marks] * many)}"
-
-
 def _changed(raw: sqlite3.Connection, sql: str, args: Sequence[Any]) -> int:
     return max(int(raw.execute(sql, args).rowcount), 0)
 
 
-def _many_at_once(raw: sqlite3.Connection, rows: Sequence[Row], sql: Callable[[int], str]) -> int:
-    """Run a statement for all rows, and return how many records it has changed.
-
-    Args:
-        raw: Runs it.
-        rows: Its arguments.
-        sql: Returns the statement for as many rows.
-    """
-    many = _ROWS_AT_ONCE if rows and 0 < len(rows[0]) <= _COLUMNS_AT_ONCE else 1
-    whole = len(rows) - len(rows) % many if many > 1 else 0
-    changed = 0
-    if whole:
-        starts = range(0, whole, many)
-        flat = [list(chain.from_iterable(rows[n : n + many])) for n in starts]
-        changed += max(raw.executemany(sql(many), flat).rowcount, 0)
-    if whole < len(rows):
-        changed += max(raw.executemany(sql(1), rows[whole:]).rowcount, 0)
-    return changed
-
-
-def _conflicting(plan: UpsertPlan, rows: Sequence[Row]) -> set[Any]:
-    """Return the distinct keys of rows; tuples, if several columns decide."""
+def _conflicting(plan: UpsertPlan, rows: Sequence[Row]) -> dict[Any, Row]:
+    """Return the last row of each key; a tuple, if several columns decide."""
     places = [plan.columns.index(column) for column in plan.conflict]
-    return set(map(itemgetter(*places), rows)) if places else set()
+    return dict(zip(map(itemgetter(*places), rows), rows, strict=True)) if places else {}
 
 
 def _finds(columns: Columns, keys: Collection[Any]) -> bool:

@@ -42,11 +42,12 @@ _LOOK = (
     "json_each(?2) AS j WHERE m.type = 'table' AND lower(f.\"table\") = lower(?1) "
     f'AND lower(f."to") = lower(j.value) AND f.on_update NOT IN {_PASSIVE}), '
     "(SELECT count(*) FROM pragma_table_xinfo(?1) WHERE hidden > 1), "
+    "(SELECT json_group_object(name, type) FROM pragma_table_xinfo(?1)), "
     "(SELECT json_group_array(name) FROM sqlite_master "
     "WHERE type = 'trigger' AND lower(tbl_name) = lower(?1))"
 )
 """Whether there are triggers of somebody else, the table was made WITHOUT ROWID, or foreign
-keys change with what is set; its generated columns; its triggers."""
+keys change with what is set; its generated columns; its columns' types; its triggers."""
 _CYCLE = (
     "SELECT (SELECT count(*) FROM sqlite_master AS m, pragma_foreign_key_list(m.name) AS f "
     "WHERE m.type = 'table' AND lower(f.\"table\") = lower(?1) "
@@ -139,6 +140,7 @@ class BulkAudit:
         self._key = name if self._whole else f"({key_of(guard, 't')} || '')"  # not JSON in JSON
         self._free: bool | None = None
         self._generated = True
+        self._types: dict[str, str] = {}
         self._triggers: frozenset[str] = frozenset()
 
     def _suits(self, rows: Sequence[Row]) -> bool:
@@ -155,8 +157,9 @@ class BulkAudit:
         """Look at the table, whose schema nobody changes during the transaction."""
         columns = json.dumps([str(column.name) for column in self._columns])
         arguments = (str(self._guard.table.name), columns)
-        ((obstacles, generated, names),) = self._rows(_LOOK, arguments)
+        ((obstacles, generated, types, names),) = self._rows(_LOOK, arguments)
         self._free, self._generated = not obstacles, bool(generated)
+        self._types = json.loads(types)
         self._triggers = frozenset(json.loads(names))
 
     def insert(self, rows: Sequence[Row], keys: Sequence[Any] | None, change: Change) -> int:
@@ -209,7 +212,7 @@ class BulkAudit:
         values = {}
         for place, column in enumerate(plan.changed):
             given = list(map(itemgetter(place), rows))
-            if not _stays(column, given):
+            if not _stays(self._types.get(str(column.name), ""), given):
                 return None
             if column.name not in self._hidden:
                 values[str(column.name)] = _listed(given)
@@ -403,9 +406,9 @@ def _listed(values: Sequence[Any]) -> str:
     return f"[{','.join([_compact(values[:1])[1:-1]] * len(values))}]"
 
 
-def _stays(column: sa.Column[Any], values: Sequence[Any]) -> bool:
-    """Whether SQLite stores all of some values as they are given, and reads them so."""
-    kind = _AS_GIVEN.get(column.type.compile(dialect=DIALECT).partition("(")[0])
+def _stays(column_type: str, values: Sequence[Any]) -> bool:
+    """Whether a column stores all of some values as they are given."""
+    kind = _AS_GIVEN.get(column_type.upper().partition("(")[0])
     return kind is not None and {kind, NoneType}.issuperset(map(type, values))
 
 

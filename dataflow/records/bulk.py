@@ -183,6 +183,15 @@ class Bulk:
         optional = any(self._spec.fields[name].nullable for name in names)
         return same and not optional and bool(rows) and set(names) <= rows[0].keys()
 
+    def _deleted(self, rows: Sequence[Row], offset: int) -> list[Problem]:
+        live = self._store.scope.live
+        name = "" if live is None else live.key
+        return [
+            (offset + index, name, "an upsert deletes nothing; give None, or leave it out", None)
+            for index, row in enumerate(rows)
+            if row.get(name) is not None
+        ]
+
     def _missing(
         self, rows: Sequence[Row], names: Names, offset: int, reason: str
     ) -> list[Problem]:
@@ -237,12 +246,14 @@ class Bulk:
 
     def _upsert_plan(self, encoder: Encoder, key: Names, chosen: Names, feed: _Feed) -> UpsertPlan:
         scope, fields = self._store.scope, self._spec.fields
-        changed = [name for name in (*chosen, *scope.stamps) if name not in key]
+        names = [name for name in (*chosen, *scope.stamps) if name not in key]
+        columns = dict.fromkeys(fields[name].column for name in names)
+        kept = {scope.version, scope.live}  # what rows bring of them was read, and is not set
         return UpsertPlan(
             self._spec.table,
             encoder.columns,
             self._within_tenant(key),
-            tuple(fields[name].column for name in dict.fromkeys(changed)) if chosen else (),
+            tuple(column for column in columns if column not in kept) if chosen else (),
             feed.repeats,
             scope.version,
             scope.live,
@@ -266,6 +277,7 @@ class Bulk:
         if not problems and not self._always_there(valid, key, same=same):
             reason = "the field that decides conflicts is required"
             problems = self._missing(valid, key, offset, reason)
+        problems = problems or self._deleted(valid, offset)
         if problems:
             raise self._store.validator.refuse(problems)
         yield from _grouped(valid, rows, key, offset, same=same, keep_first=ignore)
