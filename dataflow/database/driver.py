@@ -310,7 +310,7 @@ class Driver(ABC):
         """Return a value of a record in the audit log as the driver would return it."""
 
     @abstractmethod
-    def key_text(self, value: Any) -> str:
+    def key_text(self, kind: TypeEngine[Any], value: Any) -> str:
         """Return a key, as the driver takes it, in the form in which triggers write it."""
 
     # Policies of tables that tenants share, and what they must be told.

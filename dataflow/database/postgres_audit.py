@@ -142,5 +142,6 @@ class PostgresAudit(Driver):
     def from_json(self, kind: TypeEngine[Any], value: Any) -> Any:
         return from_json(kind, value, self.dialect)
 
-    def key_text(self, value: Any) -> str:
+    def key_text(self, kind: TypeEngine[Any], value: Any) -> str:
+        del kind
         return key_text(value)

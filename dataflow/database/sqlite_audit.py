@@ -13,7 +13,7 @@ from dataflow.database.driver import Driver, Support
 from dataflow.database.guard import PREFIX, Guard
 from dataflow.database.sqlite_entries import add_entry
 from dataflow.database.sqlite_triggers import table_triggers
-from dataflow.models.columntypes import ExactFloat, is_bytes
+from dataflow.models.columntypes import ExactDecimal, ExactFloat, is_bytes
 
 __all__ = ["SqliteAudit"]
 
@@ -66,7 +66,9 @@ class SqliteAudit(Driver):
             return float(value)
         return bytes.fromhex(value) if is_bytes(kind, self.dialect) else value
 
-    def key_text(self, value: Any) -> str:
+    def key_text(self, kind: TypeEngine[Any], value: Any) -> str:
+        if isinstance(kind, ExactDecimal) and "." in str(value):
+            return str(value).rstrip("0").rstrip(".")
         if isinstance(value, bytes | memoryview):
             return value.hex()
         return str(int(value) if isinstance(value, bool) else value)

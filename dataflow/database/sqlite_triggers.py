@@ -14,7 +14,7 @@ from sqlalchemy.dialects.sqlite import aiosqlite
 
 from dataflow.database.guard import Guard, trigger_name
 from dataflow.models.auditlog import AUDIT_HEADS, AUDIT_LOG, HASHED
-from dataflow.models.columntypes import ExactFloat, is_bytes
+from dataflow.models.columntypes import ExactDecimal, ExactFloat, is_bytes
 from dataflow.models.hashchain import genesis, link_hash
 
 __all__ = [
@@ -135,9 +135,16 @@ def value_of(column: sa.Column[Any], row: str) -> str:
 
 
 def key_of(guard: Guard, row: str) -> str:
-    """Return a row's key as text."""
-    texts = [f"CAST({value_of(column, row)} AS TEXT)" for column in guard.key]
+    """Return a row's key as text; Decimals that are equal have the same."""
+    texts = [_key_part(column, row) for column in guard.key]
     return texts[0] if len(texts) == 1 else f"json_array({', '.join(texts)})"
+
+
+def _key_part(column: sa.Column[Any], row: str) -> str:
+    text = f"CAST({value_of(column, row)} AS TEXT)"
+    if not isinstance(column.type, ExactDecimal):
+        return text
+    return f"iif(instr({text}, '.'), rtrim(rtrim({text}, '0'), '.'), {text})"
 
 
 def _row(guard: Guard, row: str) -> str:

@@ -13,29 +13,38 @@ changed: it is in `before`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
-__all__ = ["Stored", "changed_records", "written"]
+__all__ = ["Batch", "Stored", "written"]
 
 Stored = dict[str, Any]
 """A record as the log has it, by column."""
 
 
-def changed_records(
-    before: str | None, after: str | None
-) -> Iterator[tuple[str, Stored | None, Stored | None]]:
-    """Yield the key of each record, and what it was before the change and after it.
+class Batch:
+    """The changes of one entry, record by record as they are asked for."""
 
-    Args:
-        before: The records before; None if there were none.
-        after: The records afterwards.
-    """
-    was = dict(_records(before, {}))
-    now = dict(_records(after, was))
-    for key in dict.fromkeys((*was, *now)):
-        yield key, was.get(key), now.get(key)
+    def __init__(self, before: str | None, after: str | None) -> None:
+        """Read an entry.
+
+        Args:
+            before: The records before; None if there were none.
+            after: The records afterwards.
+        """
+        self._was, self._now = _Image(before), _Image(after)
+        self.keys = tuple(dict.fromkeys((*self._was.places, *self._now.places)))
+        """The keys of all, in the order in which they are written."""
+
+    @property
+    def created(self) -> list[str]:
+        """The keys of records that were not there before."""
+        return [key for key in self._now.places if key not in self._was.places]
+
+    def change(self, key: str) -> tuple[Stored | None, Stored | None]:
+        """Return what a record was before the change, and after it."""
+        was = self._was.record(key, {})
+        return was, self._now.record(key, was or {})
 
 
 def written(key: str) -> str:
@@ -43,23 +52,31 @@ def written(key: str) -> str:
     return json.dumps(key, ensure_ascii=False)[1:-1]
 
 
-def _records(text: str | None, former: Mapping[str, Stored]) -> Iterator[tuple[str, Stored]]:
-    """Yield each key with its record.
+class _Image:
+    """The records of an entry at one moment."""
 
-    Args:
-        text: The records as they are written.
-        former: What they were before, for values that are not written again.
-    """
-    if text is None:
-        return
-    shape = json.loads(text, parse_float=Decimal)
-    keys, same = shape["keys"], shape["same"]
-    lists = {shape["key"]: keys, **shape["each"]}
-    for place, key in enumerate(keys):
-        before = former.get(str(key), {})
-        yield str(key), {
+    def __init__(self, text: str | None) -> None:
+        shape = {} if text is None else json.loads(text, parse_float=Decimal)
+        keys = shape.get("keys", [])
+        self.places = {str(key): place for place, key in enumerate(keys)}
+        self._columns: list[str] = shape.get("columns", [])
+        self._same: Stored = shape.get("same", {})
+        self._lists: dict[str | None, list[Any]] = {shape.get("key"): keys, **shape.get("each", {})}
+
+    def record(self, key: str, former: Stored) -> Stored | None:
+        """Return a record; None if it is not there.
+
+        Args:
+            key: Its key.
+            former: What it was before, for values that are not written again.
+        """
+        place = self.places.get(key)
+        if place is None:
+            return None
+        same, lists = self._same, self._lists
+        return {
             name: same[name] if name in same
             else lists[name][place] if name in lists
-            else before[name]
-            for name in shape["columns"]
+            else former[name]
+            for name in self._columns
         }  # fmt: skip

@@ -15,7 +15,7 @@ from dataflow.database.driver import Driver
 from dataflow.models.hashchain import Kind
 from dataflow.models.spec import ModelSpec
 from dataflow.query.processors import result_processor
-from dataflow.records.auditbatch import Stored, changed_records
+from dataflow.records.auditbatch import Batch, Stored
 
 __all__ = ["AuditEntry", "AuditProblem", "AuditReport", "read_entries"]
 
@@ -102,8 +102,56 @@ def read_entries(
     row: Mapping[str, Any], specs: Mapping[str, ModelSpec], driver: Driver
 ) -> Iterator[AuditEntry]:
     """Yield a row's changes with values of the declared types, where the model is known."""
+    if row["records"] is not None:
+        yield from BatchEntries(row, specs, driver)
+        return
+    was, now = (
+        None if text is None else json.loads(text, parse_float=Decimal)
+        for text in (row["before"], row["after"])
+    )
     spec = specs.get(row["model"] or "")
-    first = AuditEntry(
+    before, after = _values(was, spec, driver), _values(now, spec, driver)
+    yield replace(_first(row), before=before, after=after)
+
+
+class BatchEntries:
+    """The entries of a row of many records, made as they are asked for."""
+
+    def __init__(
+        self, row: Mapping[str, Any], specs: Mapping[str, ModelSpec], driver: Driver
+    ) -> None:
+        """Read a row of the log."""
+        self._first = _first(row)
+        self._batch = Batch(row["before"], row["after"])
+        self._places = {key: place for place, key in enumerate(self._batch.keys)}
+        self._spec, self._driver = specs.get(row["model"] or ""), driver
+        self.created = self._batch.created
+        """Keys of records that were not there before."""
+
+    def __iter__(self) -> Iterator[AuditEntry]:
+        """Yield all."""
+        return map(self.entry, self._batch.keys)
+
+    def __contains__(self, key: str) -> bool:
+        """Whether a record is among them."""
+        return key in self._places
+
+    def entry(self, key: str) -> AuditEntry:
+        """Return the entry of one record."""
+        was, now = self._batch.change(key)
+        return replace(
+            self._first,
+            action="create" if was is None else "delete" if now is None else "update",
+            key=key,
+            before=_values(was, self._spec, self._driver),
+            after=_values(now, self._spec, self._driver),
+            position=self._places[key],
+        )
+
+
+def _first(row: Mapping[str, Any]) -> AuditEntry:
+    """Return a row's entry without what was before and after."""
+    return AuditEntry(
         at=row["at"],
         action=row["action"],
         model=row["model"],
@@ -122,22 +170,6 @@ def read_entries(
         sequence=row["sequence"],
         hash=row["hash"].hex(),
     )
-    before, after = row["before"], row["after"]
-    if row["records"] is None:
-        was, now = (
-            None if t is None else json.loads(t, parse_float=Decimal) for t in (before, after)
-        )
-        yield replace(first, before=_values(was, spec, driver), after=_values(now, spec, driver))
-        return
-    for position, (key, was, now) in enumerate(changed_records(before, after)):
-        yield replace(
-            first,
-            action="create" if was is None else "delete" if now is None else "update",
-            key=key,
-            before=_values(was, spec, driver),
-            after=_values(now, spec, driver),
-            position=position,
-        )
 
 
 def _values(stored: Stored | None, spec: ModelSpec | None, driver: Driver) -> dict[str, Any] | None:

@@ -15,13 +15,16 @@ from dataflow.models.auditlog import AUDIT_LOG, key_order
 from dataflow.models.spec import ModelSpec
 from dataflow.query.processors import bind_processor
 from dataflow.records.auditbatch import written
-from dataflow.records.auditentry import AuditEntry, read_entries
+from dataflow.records.auditentry import AuditEntry, BatchEntries, read_entries
 
 __all__ = ["History", "Ways", "key_text"]
 
 _BATCH = 200
-_KEPT = 4
-"""Entries of many records that are kept as they were read: neighbours are in the same."""
+"""Keys of one statement."""
+_PAGE = 5_000
+_KEPT_BYTES = 32 << 20
+"""Text of the entries of many records that are kept as they were read: neighbours, and the
+changes of one after the other, are in the same. As Python has it, it takes some times as much."""
 _log = AUDIT_LOG.c
 Place = tuple[Any, ...]
 _PLACE = (_log.chain, _log.partition, _log.sequence)
@@ -69,8 +72,9 @@ def key_text(spec: ModelSpec, driver: Driver, key: Any) -> str:
     values = key if isinstance(key, tuple | list) else (key,)
     texts = []
     for name, value in zip(spec.key, values, strict=True):
-        convert = bind_processor(spec.fields[name].column.type, driver.dialect)
-        texts.append(driver.key_text(value if convert is None else convert(value)))
+        kind = spec.fields[name].column.type
+        convert = bind_processor(kind, driver.dialect)
+        texts.append(driver.key_text(kind, value if convert is None else convert(value)))
     if len(texts) == 1:
         return texts[0]
     return json.dumps(texts, ensure_ascii=False, separators=(",", ":"))
@@ -84,7 +88,8 @@ class History:
         self.spec = spec
         self._driver = driver
         self._ways = ways
-        self._read: OrderedDict[Place, dict[str, AuditEntry]] = OrderedDict()
+        self._read: OrderedDict[Place, tuple[BatchEntries, int]] = OrderedDict()
+        self._bytes = 0
         first, *more = (spec.fields[name].column for name in spec.key)
         self._whole_numbers = not more and isinstance(first.type, sa.Integer)
 
@@ -94,28 +99,41 @@ class History:
 
     async def of(self, keys: Sequence[str]) -> list[AuditEntry]:
         """Return the entries of some records, in the order in which they were written."""
-        if not keys:
-            return []
-        any_key = sa.or_(*(_log.record_key == key for key in keys))
-        found = [entry for row in await self._whole(any_key) for entry in self._entries(row)]
-        for place in await self._places(*self._may_hold(keys)):
+        return sorted([entry async for entry in self._of(keys)], key=_ORDER)
+
+    async def last(self, keys: Sequence[str]) -> dict[str, AuditEntry]:
+        """Return the last change of each record."""
+        found = dict[str, AuditEntry]()
+        async for entry in self._of(keys):
+            known = found.get(str(entry.key))
+            changed = entry.before is not None or entry.after is not None
+            if changed and (known is None or _follows(known, entry) <= 0):
+                found[str(entry.key)] = entry
+        return found
+
+    async def _of(self, keys: Sequence[str]) -> AsyncIterator[AuditEntry]:
+        for begin in range(0, len(keys), _BATCH):
+            any_key = sa.or_(*(_log.record_key == key for key in keys[begin : begin + _BATCH]))
+            for row in await self._whole(any_key):
+                for entry in self._entries(row):
+                    yield entry
+        for place in await self._places(*self._may_hold(keys)) if keys else ():
             batch = await self._batch(place)
-            found += [batch[key] for key in keys if key in batch]
-        return sorted(found, key=_ORDER)
+            for key in filter(batch.__contains__, keys):
+                yield batch.entry(key)
 
     async def created(self) -> AsyncIterator[list[str]]:
         """Yield the keys of all records that were ever created, some at a time."""
         new = (_log.action == "create", _log.record_key.is_not(None))
-        rows = await self._whole(*new, order=(_log.record_key,), limit=_BATCH)
+        rows = await self._whole(*new, order=(_log.record_key,), limit=_PAGE)
         while rows:
             yield list(dict.fromkeys(row["record_key"] for row in rows))
             rest = _log.record_key > rows[-1]["record_key"]
-            rows = await self._whole(*new, rest, order=(_log.record_key,), limit=_BATCH)
+            rows = await self._whole(*new, rest, order=(_log.record_key,), limit=_PAGE)
         for place in await self._places():
-            batch = await self._batch(place)
-            keys = [key for key, entry in batch.items() if entry.action == "create"]
-            for begin in range(0, len(keys), _BATCH):
-                yield keys[begin : begin + _BATCH]
+            keys = (await self._batch(place)).created
+            for begin in range(0, len(keys), _PAGE):
+                yield keys[begin : begin + _PAGE]
 
     def _may_hold(self, keys: Sequence[str]) -> list[Any]:
         """Return conditions of the entries of many records that may hold some keys."""
@@ -131,16 +149,19 @@ class History:
         here = self._here(_log.records.is_not(None), *conditions)
         return [tuple(row) for row in await self._ways.rows(sa.select(*_PLACE).where(*here))]
 
-    async def _batch(self, place: Place) -> dict[str, AuditEntry]:
-        """Return the entries of one row of many records, by key."""
+    async def _batch(self, place: Place) -> BatchEntries:
+        """Return the entries of one row of many records."""
         found = self._read.get(place)
         if found is None:
             conditions = (column == value for column, value in zip(_PLACE, place, strict=True))
             (row,) = await self._whole(*conditions)
-            found = self._read[place] = {str(entry.key): entry for entry in self._entries(row)}
-            if len(self._read) > _KEPT:
-                self._read.popitem(last=False)
-        return found
+            entries = BatchEntries(row, {self.spec.name: self.spec}, self._driver)
+            found = entries, sum(len(row[name] or "") for name in ("before", "after"))
+            self._read[place] = found
+            self._bytes += found[1]
+            while self._bytes > _KEPT_BYTES and len(self._read) > 1:
+                self._bytes -= self._read.popitem(last=False)[1][1]
+        return found[0]
 
     def _entries(self, row: Mapping[str, Any]) -> Iterator[AuditEntry]:
         return read_entries(row, {self.spec.name: self.spec}, self._driver)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,7 +16,9 @@ __all__ = ["RecordProblem", "RecordReport", "check_records"]
 
 Record = dict[str, Any]
 Fetch = Callable[[Any], Awaitable[list[Record]]]
-_BATCH = 200
+_BATCH = 5_000
+_AT_ONCE = 200
+"""Keys of one statement."""
 _MOST = 1_000
 
 
@@ -62,7 +64,7 @@ async def check_records(history: History, fetch: Fetch) -> RecordReport:
     checked, problems = 0, list[RecordProblem]()
     async for batch in _records(history.spec, fetch):
         records = {history.key(record): record for record in batch}
-        last = await _last_entries(history, list(records))
+        last = await history.last(list(records))
         checked += len(records)
         problems += [
             RecordProblem(key, kind)
@@ -70,7 +72,7 @@ async def check_records(history: History, fetch: Fetch) -> RecordReport:
             if (kind := _difference(history.spec, record, last.get(key))) is not None
         ]
     async for keys in history.created():
-        last = await _last_entries(history, keys)
+        last = await history.last(keys)
         standing = {key for key, entry in last.items() if entry.after is not None}
         found = await _existing(history, fetch, [last[key] for key in standing])
         problems += [RecordProblem(key, "missing") for key in sorted(standing - found)]
@@ -101,23 +103,17 @@ async def _records(spec: ModelSpec, fetch: Fetch) -> AsyncIterator[list[Record]]
         batch = await fetch(statement.where(sa.tuple_(*order) > sa.tuple_(*last)))
 
 
-async def _last_entries(history: History, keys: Sequence[str]) -> Mapping[str, AuditEntry]:
-    """Return the last change of each record."""
-    found = await history.of(keys)
-    changes = [entry for entry in found if entry.before is not None or entry.after is not None]
-    return {str(entry.key): entry for entry in changes}
-
-
 async def _existing(history: History, fetch: Fetch, last: Sequence[AuditEntry]) -> set[str]:
     """Return the keys of those that exist, of records that entries say were left standing."""
-    if not last:
-        return set()
-    spec = history.spec
+    spec, existing = history.spec, set[str]()
     fields = [spec.fields[name] for name in spec.key]
     wanted = [
         sa.and_(*(f.column == sa.literal((e.after or {})[f.name], f.column.type) for f in fields))
         for e in last
     ]
     columns = [field.column for field in spec.fields.values()]
-    found = await fetch(sa.select(*columns).where(sa.or_(*wanted)))
-    return {history.key(record) for record in found}
+    for begin in range(0, len(wanted), _AT_ONCE):
+        some = sa.or_(*wanted[begin : begin + _AT_ONCE])
+        found = await fetch(sa.select(*columns).where(some))
+        existing |= {history.key(record) for record in found}
+    return existing

@@ -90,3 +90,21 @@ def test_many_records_with_keys_of_every_type_are_found(db: DataFlow, kind: Any)
         found = db.audit.get_by_entity("Lone", make(n))
         assert [(entry.action, entry.after["id"]) for entry in found] == [("create", make(n))]
     assert db.audit.verify_records("Lone").ok
+
+
+@pytest.mark.parametrize("many", [1, 150])
+def test_decimal_keys_are_found_by_their_value(db: DataFlow, many: int):
+    @db.model(audit=True, timestamps=False)
+    class Price:
+        id: Decimal = Field(primary_key=True)
+        value: int = 0
+
+    given = {"5": "5.00", "0.50": "0.5", "100": "1E+2", "-7.10": "-7.1"}
+    db.bulk_create("Price", [{"id": Decimal(n)} for n in range(1_000, 1_000 + many)])
+    db.bulk_create("Price", [{"id": Decimal(text)} for text in given])
+    for text, other in given.items():
+        db.update("Price", Decimal(other), {"value": 2})
+        for key in (text, other):
+            found = db.audit.get_by_entity("Price", Decimal(key))
+            assert [entry.action for entry in found] == ["update", "create"]
+    assert db.audit.verify_records("Price").ok
