@@ -164,7 +164,7 @@ class Bulk:
                     updated += await level.run(self._driver.update_rows, plan, feed.rows())
                 else:
                     feed.drain()
-                processed += feed.count
+                processed += feed.covered
         return {"processed": processed, "updated": updated, "success": True}
 
     def _check_changes(self, rows: list[Any], offset: int) -> Iterator[Group]:
@@ -318,7 +318,7 @@ class _Feed:
 
     def drain(self) -> None:
         for group in self._groups:
-            self.count += len(group.rows)
+            self.covered += len(group.places)
 
     def _encode(self, group: Group) -> list[tuple[Any, ...]]:
         rows = group.rows

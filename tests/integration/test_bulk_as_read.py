@@ -87,3 +87,17 @@ def test_a_table_that_stores_other_types_is_told_as_it_is(tmp_path: Path):
         after = db.audit.get_by_entity("Code", 1)[0].after
         assert after is not None
         assert after["n"] == 7  # as the column of whole numbers has it
+
+
+def test_rows_of_all_shapes_and_with_equal_keys_are_counted(db: DataFlow):
+    @db.model(timestamps=False)
+    class Part:
+        a: int = 0
+        b: int = 0
+
+    db.bulk_create("Part", [{}] * 3)
+    rows = [{"id": 1, "a": 1}, {"id": 2, "b": 2}, {"id": 1, "b": 3}, {"id": 3, "a": 4}]
+
+    assert db.bulk_update("Part", rows)["processed"] == 4
+    assert db.bulk_update("Part", [{"id": 1}, {"id": 1}, {"id": 2, "a": 1}])["processed"] == 3
+    assert db.read("Part", 1) == {"id": 1, "a": 1, "b": 3}
