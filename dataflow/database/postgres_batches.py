@@ -126,7 +126,7 @@ class Batch:
             f"SELECT place FROM ({self._placed(side)}) AS placed WHERE part = here"
             for side in (before, after)
         )
-        # No fence: PostgreSQL would make each text anew wherever it stands.
+        # Without OFFSET 0, here and above, PostgreSQL makes each text anew wherever it stands.
         return (
             "SELECT CASE WHEN was.part IS NULL THEN 'create' WHEN now.part IS NULL THEN 'delete' "
             f"ELSE 'update' END AS action, NULL::text AS key, {self._document('was')} AS before, "
@@ -141,12 +141,16 @@ class Batch:
 
     def _image(self, side: Side) -> str:
         """Return the query for the lists of each part, and what its keys are between."""
-        return (
-            f"SELECT part, count(*) AS records, {self._bound('min')} AS first_key, "
-            f"{self._bound('max')} AS last_key, json_agg(place)::text AS keys, "
-            f"{', '.join(self._aggregates())} "
-            f"FROM ({self._placed(side, *self._values(side))}) AS placed GROUP BY part"
+        found = (
+            "part",
+            "count(*) AS records",
+            f"{self._bound('min')} AS first_key",
+            f"{self._bound('max')} AS last_key",
+            "json_agg(place)::text AS keys",
+            *self._aggregates(),
         )
+        rows = self._placed(side, *self._values(side))
+        return f"SELECT {', '.join(found)} FROM ({rows}) AS placed GROUP BY part"
 
     def _values(self, side: Side) -> Iterator[str]:
         for column, each, _ in self._lists:

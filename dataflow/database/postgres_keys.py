@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from dataflow.database.postgres_words import DIALECT, quote
 
-__all__ = ["is_as_written", "key_sql", "key_text", "type_name"]
+__all__ = ["key_sql", "key_text", "type_name"]
 
 _MICROSECOND = dt.timedelta(microseconds=1)
 _LARGE = 1e15
@@ -33,11 +33,6 @@ def type_name(column: sa.Column[Any]) -> str:
     if name.startswith("TIMESTAMP"):
         return "TIMESTAMPTZ" if "WITH TIME ZONE" in name else "TIMESTAMP"
     return name.replace("(", " ").split()[0]
-
-
-def is_as_written(column: sa.Column[Any]) -> bool:
-    """Whether the text of a key is what the server writes for the value in a row."""
-    return type_name(column) not in _FORMS
 
 
 def key_sql(row: str, columns: Sequence[sa.Column[Any]]) -> str:

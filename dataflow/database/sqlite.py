@@ -291,18 +291,13 @@ class SqliteDriver(SqliteAudit):
         return range(last - total + 1, last + 1)
 
     async def upsert_rows(self, connection: Any, plan: UpsertPlan, rows: Rows) -> int:
-        audit, raw, fresh = (
-            self._bulk_audit(connection, plan.table, plan.touched),
-            connection.raw,
-            0,
-        )
-        sql = partial(upsert_sql, plan)
+        audit = self._bulk_audit(connection, plan.table, plan.touched)
+        raw, sql, fresh = connection.raw, partial(upsert_sql, plan), 0
         for part in _parts(rows):
             keys = _conflicting(plan, part)
             last = list(keys.values()) if plan.update else part  # the later of two wins
             upsert = partial(many_at_once, raw, last, sql)
-            found = await connection.work(self._upsert_part, raw, plan, keys, (audit, upsert))
-            fresh += found
+            fresh += await connection.work(self._upsert_part, raw, plan, keys, upsert, audit)
         return fresh
 
     def _upsert_part(
@@ -310,10 +305,10 @@ class SqliteDriver(SqliteAudit):
         raw: sqlite3.Connection,
         plan: UpsertPlan,
         rows: Mapping[Any, Row],
-        ways: tuple[BulkAudit | None, Callable[[], int]],
+        upsert: Callable[[], int],
+        audit: BulkAudit | None,
     ) -> int:
         """Insert or update records, audited or not, and return how many are new."""
-        audit, upsert = ways
         existing = self._existing(plan, rows)
         new = 0
         if plan.update:

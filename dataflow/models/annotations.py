@@ -212,7 +212,7 @@ def _to_utc(value: dt.datetime) -> dt.datetime:
     except OverflowError:
         instant = _LATEST
     if instant in (_EARLIEST, _LATEST):  # PostgreSQL's driver reads these as infinity
-        msg = "the instant is not within the years 1 to 9999 in UTC, but for their very ends"
+        msg = "the instant is outside the years 1 to 9999 in UTC, or their first or last moment"
         raise ValueError(msg)
     return instant
 

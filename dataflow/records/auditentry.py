@@ -17,7 +17,7 @@ from dataflow.models.spec import ModelSpec
 from dataflow.query.processors import result_processor
 from dataflow.records.auditbatch import Batch, Stored
 
-__all__ = ["AuditEntry", "AuditProblem", "AuditReport", "read_entries"]
+__all__ = ["AuditEntry", "AuditProblem", "AuditReport", "BatchEntries", "read_entries"]
 
 
 @dataclass(frozen=True, slots=True)

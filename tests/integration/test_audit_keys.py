@@ -108,3 +108,21 @@ def test_decimal_keys_are_found_by_their_value(db: DataFlow, many: int):
             found = db.audit.get_by_entity("Price", Decimal(key))
             assert [entry.action for entry in found] == ["update", "create"]
     assert db.audit.verify_records("Price").ok
+
+
+@pytest.mark.parametrize("kind", [int, str, float])
+def test_models_that_have_a_key_alone_are_audited(db: DataFlow, kind: Any):
+    @db.model(audit=True, timestamps=False)
+    class Mark:
+        id: kind = Field(primary_key=True)
+
+    db.bulk_create("Mark", [{"id": kind(n)} for n in range(1, 151)])
+    db.create("Mark", id=kind(200))
+    db.bulk_delete("Mark", all=True)
+
+    found = db.audit.get_by_entity("Mark", kind(7))
+    assert [(entry.action, entry.before, entry.after) for entry in found] == [
+        ("delete", {"id": kind(7)}, None),
+        ("create", None, {"id": kind(7)}),
+    ]
+    assert db.audit.verify().ok
