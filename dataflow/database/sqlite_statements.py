@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from dataflow.database.driver import Columns, Row, UpdatePlan, UpsertPlan
+from dataflow.database.on_conflict import on_conflict
 from dataflow.database.sqlite_triggers import DIALECT
 
 __all__ = [
@@ -42,22 +43,8 @@ def insert_sql(table: sa.Table, columns: Columns, many: int) -> str:
 
 def upsert_sql(plan: UpsertPlan, many: int) -> str:
     """Return the INSERT of as many rows that updates, or leaves, the records in its way."""
-    conflict = ", ".join(map(named, plan.conflict))
-    among = "" if plan.among is None else f" WHERE {named(plan.among)} IS NULL"
-    target = f"({conflict}){among}" if conflict else ""
     insert = insert_sql(plan.table, plan.columns, many)
-    return f"{insert} ON CONFLICT {target} {_resolution(plan)}"
-
-
-def _resolution(plan: UpsertPlan) -> str:
-    if not plan.update:
-        return "DO NOTHING"
-    sets = [f"{named(column)} = excluded.{named(column)}" for column in plan.update]
-    if plan.increment is not None:
-        sets.append(f"{named(plan.increment)} = {named(plan.increment)} + 1")
-    if plan.revive is not None:
-        sets.append(f"{named(plan.revive)} = NULL")
-    return f"DO UPDATE SET {', '.join(sets)}"
+    return f"{insert} {on_conflict(plan, named)}"
 
 
 def update_sql(plan: UpdatePlan, many: int) -> str:
