@@ -32,9 +32,7 @@ _SUPPORT = """
 SELECT substr(p.proname, 16), p.prosrc, p.proconfig, p.provolatile = 'i', p.prokind = 'f',
   CASE p.prokind WHEN 'f' THEN pg_get_functiondef(p.oid) ELSE '' END
 FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
-WHERE n.nspname = current_schema() AND starts_with(p.proname::text, 'dataflow_audit_')
-UNION ALL SELECT 'heads', '', NULL, false, false, ''
-  WHERE to_regclass('dataflow_audit_heads') IS NOT NULL"""
+WHERE n.nspname = current_schema() AND starts_with(p.proname::text, 'dataflow_audit_')"""
 _SETTING = re.compile(r" SET (\w+) = '?([^ ']+)'?")
 
 
@@ -88,8 +86,7 @@ class PostgresAudit(Driver):
             name: Support(
                 _wanted_source(create),
                 create,
-                # The heads are records, which go with their table.
-                "" if name == "heads" else f"DROP ROUTINE IF EXISTS {quoted}.dataflow_audit_{name}",
+                f"DROP ROUTINE IF EXISTS {quoted}.dataflow_audit_{name}",
             )
             for name, create in support_statements(schema).items()
             if audited or name == "refuse"

@@ -196,9 +196,12 @@ class Batch:
             self._member(image, entry, entry.same, former) for entry in self._lists if entry.same
         ]
         each = [self._member(image, entry, entry.each, former) for entry in self._lists]
-        start = f'{{"columns": {_json(self._columns)}, "key": {_json(self._key_name)}, "keys": '
+        start = f'{{"columns": {_json(self._columns)}, "key": {_json(self._key_name)}, '
+        keys = f"'\"keys\": ' || {image}.keys || ', '"
+        if former is not None:
+            keys = f"CASE WHEN kept THEN '' ELSE {keys} END"
         return (
-            f"{text_literal(start)} || {image}.keys || ', \"same\": {{' || {_joined(same)} "
+            f"{text_literal(start)} || {keys} || '\"same\": {{' || {_joined(same)} "
             f"|| '}}, \"each\": {{' || {_joined(each)} || '}}}}'"
         )
 

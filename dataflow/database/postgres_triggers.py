@@ -21,16 +21,16 @@ REFUSED = "DF211"
 """The SQLSTATE with which a trigger refuses to change an append-only record."""
 
 
-_SETTINGS = (
-    "SET timezone = 'UTC' SET datestyle = 'ISO' SET work_mem = '64MB' SET jit = off "
-    "SET enable_seqscan = off"
-)
+_SETTINGS = "SET timezone = 'UTC' SET datestyle = 'ISO' SET work_mem = '64MB' SET jit = off"
 """Values have one form whoever writes; the lists of many records stay in memory; compiling
-takes longer than most statements; who scans the heads conflicts with all serializable
-transactions."""
+takes longer than most statements."""
 _APART = 32
-"""Partitions for transactions with one snapshot: each backend begins at one of its own,
-so that it seldom looks at a head that others have moved since."""
+"""Partitions of read committed transactions; behind them, each backend has one of its own for
+transactions with one snapshot, which must not look at a head that others have moved since."""
+_BACKENDS = 1_024
+"""How many partitions further a transaction tries again."""
+_TRIES = 3
+"""How often it tries, before the error is taken for the transaction's own."""
 RECORDED = (
     "chain", "action", "model", "table_name", "record_key", "actor", "tenant",
     "correlation_id", "details", "ip_address", "user_agent",
@@ -48,6 +48,12 @@ EXCEPTION WHEN feature_not_supported OR undefined_column OR syntax_error THEN
 END$dataflow$"""
 """The default takes a third of the time that many records take to be written: a server
 without lz4 compresses nothing."""
+_MOVED = (
+    "ON CONFLICT (chain, partition) "
+    "DO UPDATE SET sequence = excluded.sequence, hash = excluded.hash"
+)
+"""Ends an INSERT of a head that may be there. An UPDATE would read it first, and what a
+serializable transaction reads, page of the index and all, makes it conflict with others."""
 _MOMENT = "to_char(moment AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US\"+00:00\"')"
 
 _FUNCTIONS = {
@@ -60,31 +66,35 @@ BEGIN
   RETURN substr(coalesce(state, head), 33)
     || sha256(substr(coalesce(state, head), 33) || convert_to(entry, 'UTF8'));
 END""",
-    # An old snapshot may not see the head: an error then, and the next partition's turn.
-    "strict_head(wanted text, part integer, OUT sequence bigint, OUT hash bytea) "
-    "LANGUAGE plpgsql SET enable_seqscan = off": """
+    # Writes, because who reads conflicts; an old snapshot may not see the head: an error then.
+    "own_head(wanted text, part integer, tries integer, OUT sequence bigint, OUT hash bytea) "
+    "LANGUAGE plpgsql": """
 BEGIN
-  SELECT h.sequence, h.hash INTO sequence, hash FROM {s}.dataflow_audit_heads AS h
-    WHERE h.chain = wanted AND h.partition = part FOR UPDATE;
-  IF NOT FOUND THEN
-    sequence := 0;
-    hash := sha256(convert_to(wanted || '/' || part, 'UTF8'));
-    INSERT INTO {s}.dataflow_audit_heads VALUES (wanted, part, sequence, hash);
-  END IF;
-EXCEPTION WHEN serialization_failure OR unique_violation THEN
-  sequence := NULL;
+  INSERT INTO {s}.dataflow_audit_heads AS h
+    VALUES (wanted, part, 0, sha256(convert_to(wanted || '/' || part, 'UTF8')))
+    ON CONFLICT (chain, partition) DO UPDATE SET sequence = h.sequence
+    RETURNING h.sequence, h.hash INTO sequence, hash;
+EXCEPTION WHEN serialization_failure THEN
+  IF tries >= {tries} THEN RAISE; END IF;
 END""",
     "head(wanted text, OUT part integer, OUT sequence bigint, OUT hash bytea) LANGUAGE plpgsql": """
 DECLARE
   lock integer := hashtext('dataflow audit ' || wanted);
   careful boolean := current_setting('transaction_isolation') <> 'read committed';
+  home integer := nullif(current_setting('dataflow.home', true), '');
+  tries integer := 0;
 BEGIN
-  part := CASE WHEN careful THEN {apart} + pg_backend_pid() % {apart} ELSE 0 END;
+  IF careful AND home IS NULL THEN
+    SELECT split_part(virtualtransaction, '/', 1) INTO home FROM pg_locks
+      WHERE pid = pg_backend_pid() LIMIT 1;
+    PERFORM set_config('dataflow.home', home::text, false);
+  END IF;
   LOOP
+    part := CASE WHEN careful THEN {apart} + home + tries * {backends} ELSE tries END;
     IF pg_try_advisory_xact_lock(lock, part) THEN
       IF careful THEN
         SELECT h.sequence, h.hash INTO sequence, hash
-          FROM {s}.dataflow_audit_strict_head(wanted, part) AS h;
+          FROM {s}.dataflow_audit_own_head(wanted, part, tries + 1) AS h;
         IF sequence IS NOT NULL THEN RETURN; END IF;
       ELSE
         SELECT h.sequence, h.hash INTO sequence, hash FROM {s}.dataflow_audit_heads AS h
@@ -97,10 +107,11 @@ BEGIN
         RETURN;
       END IF;
     END IF;
-    part := part + 1;
+    tries := tries + 1;
   END LOOP;
 END""",
     f"record({', '.join(f'{name} text' for name in RECORDED)}) RETURNS void LANGUAGE plpgsql": """
+#variable_conflict use_column
 DECLARE
   moment timestamptz := clock_timestamp();
   head record;
@@ -110,8 +121,8 @@ BEGIN
   digest := sha256(head.hash || convert_to(concat({parts}), 'UTF8'));
   INSERT INTO {s}.dataflow_audit_log (partition, sequence, at, previous, hash, {names})
     VALUES (head.part, head.sequence + 1, moment, head.hash, digest, {values});
-  UPDATE {s}.dataflow_audit_heads AS h SET sequence = head.sequence + 1, hash = digest
-    WHERE h.chain = record.chain AND h.partition = head.part;
+  INSERT INTO {s}.dataflow_audit_heads
+    VALUES (record.chain, head.part, head.sequence + 1, digest) {moved};
 END""",
     "refuse() RETURNS trigger LANGUAGE plpgsql": """
 BEGIN
@@ -135,6 +146,9 @@ def support_statements(schema: str) -> dict[str, str]:
         "s": s,
         "refused": REFUSED,
         "apart": str(_APART),
+        "backends": str(_BACKENDS),
+        "tries": str(_TRIES),
+        "moved": _MOVED,
     }
     found = {}
     for head, body in _FUNCTIONS.items():
@@ -147,12 +161,6 @@ def support_statements(schema: str) -> dict[str, str]:
     found["chain"] = (
         f"CREATE OR REPLACE AGGREGATE {s}.dataflow_audit_chain(bytea, text) "
         f"(SFUNC = {s}.dataflow_audit_link, STYPE = bytea)"
-    )
-    # Heads that are there already spare serializable transactions a conflict in the index.
-    found["heads"] = (
-        f"INSERT INTO {s}.dataflow_audit_heads SELECT '', part, 0, "
-        "sha256(convert_to('/' || part, 'UTF8')) "
-        f"FROM generate_series(0, {2 * _APART - 1}) AS part ON CONFLICT DO NOTHING"
     )
     found["compression"] = _FAST_COMPRESSION.replace("{log}", f"{s}.{AUDIT_LOG.name}")
     return found
@@ -305,9 +313,9 @@ class _Body:
           first_key, last_key, substr(link, 1, 32), substr(link, 33) FROM entries
         RETURNING sequence, hash
       )
-      UPDATE {s}.{AUDIT_HEADS.name} AS h SET sequence = last.sequence, hash = last.hash
-        FROM (SELECT sequence, hash FROM written ORDER BY sequence DESC LIMIT 1) AS last
-        WHERE h.chain = head.chain AND h.partition = head.part;
+      INSERT INTO {s}.{AUDIT_HEADS.name}
+        SELECT head.chain, head.part, sequence, hash FROM written ORDER BY sequence DESC LIMIT 1
+        {_MOVED};
 """
 
     def _changes(self, sides: Mapping[str, str]) -> str:
@@ -320,7 +328,10 @@ class _Body:
             names = [quote(column.name) for column in self._guard.key]
             match = " AND ".join(f"{OLD}.{name} = {NEW}.{name}" for name in names)
             source = f"{sides[OLD]} AS {OLD} FULL JOIN {sides[NEW]} AS {NEW} ON {match}"
-            key = f"coalesce({self._key(NEW)}, {self._key(OLD)})"
+            key = (  # of no row, a composite key is a list of nulls
+                f"CASE WHEN {NEW}.{names[0]} IS NULL THEN {self._key(OLD)} "
+                f"ELSE {self._key(NEW)} END"
+            )
             action = (
                 f"CASE WHEN {OLD}.{names[0]} IS NULL THEN 'create' "
                 f"WHEN {NEW}.{names[0]} IS NULL THEN 'delete' ELSE 'update' END"

@@ -86,7 +86,7 @@ def prepare_for(dialect: str) -> None:
         index.dialect_kwargs[f"{dialect}_where"] = first.is_not(None)
     if dialect == "postgresql":
         # Room in each page keeps the head's place in the index when it changes.
-        AUDIT_HEADS.dialect_kwargs["postgresql_with"] = {"fillfactor": 50}
+        AUDIT_HEADS.dialect_kwargs["postgresql_with"] = {"fillfactor": 10}
 
 
 def entry_texts(values: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -19,6 +19,7 @@ from dataflow.records.auditreading import AuditReading, Place
 from dataflow.records.auditrecords import RecordReport, check_records
 from dataflow.records.prepared import prepare
 from dataflow.records.statements import columns_of
+from dataflow.records.tenants import TenantRule
 
 __all__ = ["AsyncAudit", "Audit"]
 
@@ -62,7 +63,8 @@ class AsyncAudit(AuditReading):
         await self._ready()
         name, spec = (None, None) if entity_type is None else self._entity(entity_type)
         tenant, caller = context.tenant.get(), context.current_caller()
-        known = None if tenant is None or tenant is context.ALL_TENANTS else str(tenant)
+        alone = tenant is not None and tenant is not context.ALL_TENANTS
+        known = self._chains(spec)[0] if alone else None
         values = {
             "chain": known or "", "action": str(action), "model": name,
             "table_name": None if spec is None else str(spec.table.fullname),
@@ -131,13 +133,21 @@ class AsyncAudit(AuditReading):
             model: A model, its name or its table's.
 
         Raises:
-            ParameterError: If it is no model of this database.
+            ParameterError: If it is no model of this database, or has no tenants and is
+                checked inside a tenant's block, where its entries are not to be seen.
         """
         await self._ready()
         name, spec = self._entity(model)
         if spec is None:
             raise ParameterError(problem=f"there is no model {name!r} here.")
-        mine = [] if spec.tenant is None else self._visible(spec.tenant.column)
+        if spec.tenant is None and context.tenant.get() not in {None, context.ALL_TENANTS}:
+            raise ParameterError(
+                problem=f"{name!r} has no tenants, and a tenant does not see its entries.",
+                advise="check it outside, or with db.all_tenants().",
+            )
+        mine = list[Any]()
+        if spec.tenant is not None and self._visible(_log.chain):
+            mine = [spec.tenant.column == TenantRule(spec, spec.tenant).value()]
 
         async def records(statement: Any) -> list[dict[str, Any]]:
             return await self._records(statement.where(*mine), spec)

@@ -2,21 +2,23 @@
 
 `before` and `after` are JSON objects, here indented:
 
-    {"columns": [name, …], "key": name or null, "keys": […],
+    {"columns": [name, …], "key": name or null, "keys": […] or {"from": first, "to": last},
      "same": {name: value}, "each": {name: [value, …]}}
 
-`columns` are those of a record, in their order. Values in `same` are those of all records.
+`columns` are those of a record, in their order. Keys from one to another are all whole
+numbers in between. Values in `same` are those of all records.
 The column `key` has the keys as its values. What columns hold that are nowhere has not
-changed: it is in `before`.
+changed: it is in `before`, as are the keys where `after` has none.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-__all__ = ["Batch", "Stored", "written"]
+__all__ = ["BETWEEN", "Batch", "Stored", "written"]
 
 Stored = dict[str, Any]
 """A record as the log has it, by column."""
@@ -32,7 +34,8 @@ class Batch:
             before: The records before; None if there were none.
             after: The records afterwards.
         """
-        self._was, self._now = _Image(before), _Image(after)
+        self._was = _Image(before, [])
+        self._now = _Image(after, self._was.keys)
         self.keys = tuple(dict.fromkeys((*self._was.places, *self._now.places)))
         """The keys of all, in the order in which they are written."""
 
@@ -47,6 +50,10 @@ class Batch:
         return was, self._now.record(key, was or {})
 
 
+BETWEEN = '"keys": {'
+"""What an image has whose keys are not listed."""
+
+
 def written(key: str) -> str:
     """Return how a key stands in the list of keys, but for quotes around it."""
     return json.dumps(key, ensure_ascii=False)[1:-1]
@@ -55,13 +62,20 @@ def written(key: str) -> str:
 class _Image:
     """The records of an entry at one moment."""
 
-    def __init__(self, text: str | None) -> None:
-        shape = {} if text is None else json.loads(text, parse_float=Decimal)
-        keys = shape.get("keys", [])
-        self.places = {str(key): place for place, key in enumerate(keys)}
+    def __init__(self, text: str | None, keys: Sequence[Any]) -> None:
+        nothing: dict[str, Any] = {"keys": []}
+        shape = nothing if text is None else json.loads(text, parse_float=Decimal)
+        told = shape.get("keys", keys)
+        if isinstance(told, dict):
+            told = range(told["from"], told["to"] + 1)
+        self.keys: Sequence[Any] = told
+        self.places = {str(key): place for place, key in enumerate(self.keys)}
         self._columns: list[str] = shape.get("columns", [])
         self._same: Stored = shape.get("same", {})
-        self._lists: dict[str | None, list[Any]] = {shape.get("key"): keys, **shape.get("each", {})}
+        self._lists: dict[str | None, Sequence[Any]] = {
+            shape.get("key"): self.keys,
+            **shape.get("each", {}),
+        }
 
     def record(self, key: str, former: Stored) -> Stored | None:
         """Return a record; None if it is not there.

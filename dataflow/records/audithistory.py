@@ -9,15 +9,16 @@ from functools import cmp_to_key
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
+from sqlalchemy.types import TypeEngine
 
 from dataflow.database.driver import Driver
 from dataflow.models.auditlog import AUDIT_LOG, key_order
 from dataflow.models.spec import ModelSpec
 from dataflow.query.processors import bind_processor
-from dataflow.records.auditbatch import written
+from dataflow.records.auditbatch import BETWEEN, written
 from dataflow.records.auditentry import AuditEntry, BatchEntries, read_entries
 
-__all__ = ["History", "Ways", "key_text"]
+__all__ = ["History", "Ways", "key_text", "stored_text"]
 
 _BATCH = 200
 """Keys of one statement."""
@@ -70,14 +71,17 @@ def key_text(spec: ModelSpec, driver: Driver, key: Any) -> str:
     if isinstance(key, Mapping):
         key = tuple(key[name] for name in spec.key)
     values = key if isinstance(key, tuple | list) else (key,)
-    texts = []
-    for name, value in zip(spec.key, values, strict=True):
-        kind = spec.fields[name].column.type
-        convert = bind_processor(kind, driver.dialect)
-        texts.append(driver.key_text(kind, value if convert is None else convert(value)))
+    kinds = (spec.fields[name].column.type for name in spec.key)
+    texts = [stored_text(kind, driver, value) for kind, value in zip(kinds, values, strict=True)]
     if len(texts) == 1:
         return texts[0]
     return json.dumps(texts, ensure_ascii=False, separators=(",", ":"))
+
+
+def stored_text(kind: TypeEngine[Any], driver: Driver, value: Any) -> str:
+    """Return a value of a column of some type as the log writes it."""
+    convert = bind_processor(kind, driver.dialect)
+    return driver.key_text(kind, value if convert is None else convert(value))
 
 
 class History:
@@ -140,9 +144,11 @@ class History:
         order = [key_order(key, whole=self._whole_numbers) for key in keys]
         conditions: list[Any] = [_log.first_key <= max(order), _log.last_key >= min(order)]
         if len(keys) == 1:
-            text = written(keys[0])
+            texts = (written(keys[0]), BETWEEN)
             images = (_log.before, _log.after)
-            conditions.append(sa.or_(*(image.contains(text, autoescape=True) for image in images)))
+            conditions.append(
+                sa.or_(*(i.contains(t, autoescape=True) for i in images for t in texts))
+            )
         return conditions
 
     async def _places(self, *conditions: Any) -> Sequence[Place]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import Any
 
@@ -13,10 +14,11 @@ from dataflow import context
 from dataflow.database.database import Database
 from dataflow.errors import ParameterError, TenantRequiredError
 from dataflow.models.auditlog import AUDIT_HEADS, AUDIT_LOG
-from dataflow.models.spec import ModelSpec
+from dataflow.models.spec import FieldSpec, ModelSpec
 from dataflow.records.auditentry import AuditEntry, read_entries
-from dataflow.records.audithistory import History, Ways, key_text
+from dataflow.records.audithistory import History, Ways, key_text, stored_text
 from dataflow.records.prepared import prepare
+from dataflow.records.tenants import TenantRule
 
 __all__ = ["AuditReading", "Place"]
 
@@ -94,7 +96,24 @@ class AuditReading:
             raise TenantRequiredError(model=AUDIT_LOG.name)
         if tenant is None or tenant is context.ALL_TENANTS:
             return []
-        return [chain == str(tenant)]
+        return [sa.or_(*(chain == name for name in self._chains()))]
+
+    def _chains(self, first: ModelSpec | None = None) -> list[str]:
+        """Return the names of the tenant's chains: the tenant as a column of the models holds it.
+
+        Args:
+            first: A model whose tenants' chains are named first.
+        """
+        kinds: dict[Any, tuple[ModelSpec, FieldSpec]] = {}
+        for spec in self._specs() if first is None else (first, *self._specs()):
+            if spec.tenant is not None:
+                kinds.setdefault(spec.tenant.declared, (spec, spec.tenant))
+        names = []
+        for spec, field in kinds.values():
+            with suppress(ParameterError):  # its tenants are of another type
+                value = TenantRule(spec, field).value()
+                names.append(stored_text(field.column.type, self._database.driver, value))
+        return list(dict.fromkeys((*names, str(context.tenant.get()))))
 
     async def _newest(
         self, conditions: Sequence[Any], order: Sequence[Any], skip: int, limit: int

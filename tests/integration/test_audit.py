@@ -184,6 +184,29 @@ def test_writers_at_the_same_time_never_wait_nor_fail_for_the_log(url: str, isol
     assert (report.chains > 1) == (not url.startswith("sqlite"))
 
 
+def test_serializable_writers_of_new_chains_do_not_fail_for_the_log(url: str):
+    with DataFlow(url, pool_size=20, pool_timeout_s=120) as db:
+        declare_user(db, multi_tenant=True)
+        with db.tenant("first"):
+            db.create("User", name="first")
+
+        async def write(number: int) -> None:
+            with db.tenant(f"tenant {number}"):
+                async with db.transaction(isolation="serializable"):
+                    await db.aio.create("User", name="one")
+                    await asyncio.sleep(0)
+                    await db.aio.bulk_create("User", [{"name": "two"}, {"name": "three"}])
+
+        async def all_at_once() -> None:
+            await asyncio.gather(*(write(number) for number in range(100)))
+
+        portal.call(all_at_once())
+        with db.all_tenants():
+            report = db.audit.verify()
+
+    assert (report.entries, report.chains, report.problems) == (301, 101, ())
+
+
 # ---------------------------------------------------------------------- callers
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import random
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -35,14 +35,6 @@ AWKWARD = [
     "ä€😀",
     "'",
 ]
-
-
-@pytest.fixture
-def postgres_db(postgres_databases: Any) -> Iterator[DataFlow]:
-    """A DataFlow on PostgreSQL, whose log has rows for many records."""
-    database = DataFlow(postgres_databases.create())
-    yield database
-    database.close()
 
 
 def declare_item(db: DataFlow) -> None:

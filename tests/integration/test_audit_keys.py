@@ -126,3 +126,23 @@ def test_models_that_have_a_key_alone_are_audited(db: DataFlow, kind: Any):
         ("create", None, {"id": kind(7)}),
     ]
     assert db.audit.verify().ok
+
+
+@pytest.mark.parametrize("many", [2, 300])
+def test_records_that_get_another_key_are_gone_under_the_old_one(db: DataFlow, many: int):
+    db.enable_audit_log()
+
+    @db.model
+    class Shelf:
+        room: int = Field(primary_key=True)
+        name: str = Field(primary_key=True)
+        code: int = Field(unique=True)
+
+    db.bulk_create("Shelf", [{"room": 1, "name": f"s{n}", "code": n} for n in range(many)])
+    moved = [{"room": 2, "name": f"s{n}", "code": n} for n in range(many)]
+    db.bulk_upsert("Shelf", moved, conflict_on="code")
+    old = db.audit.get_by_entity("Shelf", {"room": 1, "name": "s1"})
+    new = db.audit.get_by_entity("Shelf", {"room": 2, "name": "s1"})
+    assert [entry.action for entry in old] == ["delete", "create"]
+    assert [entry.action for entry in new] == ["create"]
+    assert db.audit.verify_records("Shelf").ok
