@@ -7,7 +7,7 @@ import sqlite3
 import time
 import uuid
 import weakref
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
 from itertools import chain, islice
@@ -35,10 +35,11 @@ from dataflow.database.driver import (
 )
 from dataflow.database.sqlite_aggregates import AGGREGATES
 from dataflow.database.sqlite_audit import SqliteAudit
-from dataflow.database.sqlite_batches import LEAST, BulkAudit, Matched, matching
+from dataflow.database.sqlite_batches import LEAST, BulkAudit
 from dataflow.database.sqlite_connection import Patience, open_connection
 from dataflow.database.sqlite_errors import translate_error
 from dataflow.database.sqlite_functions import FUNCTIONS
+from dataflow.database.sqlite_matching import Matched, matching
 from dataflow.database.sqlite_statements import (
     ROWS_AT_ONCE,
     has_unique,
@@ -57,7 +58,9 @@ __all__ = ["SqliteConnection", "SqliteDriver", "add_functions"]
 
 _AGAIN_S = 0.02
 _PART_ROWS = 5_000
-"""Rows that one hop to the thread carries."""
+"""Rows that are changed, and written down, at once."""
+_PARTS_TOGETHER = 5
+"""Of them, how many go to the connection's thread with one hop, if they are audited."""
 _FINDING = frozenset({int, str, bytes})
 """Types of values that are found again as they were given."""
 _LEAST_VERSION = (3, 38)
@@ -217,7 +220,7 @@ class SqliteDriver(SqliteAudit):
         return {"uri": "true", **given} if self.in_memory else given
 
     def is_usable(self, connection: Any) -> bool:
-        return connection.open and not connection.in_transaction
+        return connection.open and not connection.left and not connection.in_transaction
 
     async def fetch(self, connection: Any, sql: str, args: Sequence[Any]) -> Sequence[Row]:
         rows: list[Row] = await connection.fetch(sql, args, self.config.statement_timeout_s)
@@ -227,9 +230,7 @@ class SqliteDriver(SqliteAudit):
         return int(await connection.count(sql, args, self.config.statement_timeout_s))
 
     def stopped(self, connection: Any) -> bool:
-        """Interrupt until the connection is closed: its thread may not have begun yet."""
-        if connection.interrupt_now():
-            asyncio.get_running_loop().call_later(_AGAIN_S, self.stopped, connection)
+        connection.leave()
         return True
 
     async def begin(self, connection: Any, *, isolation: Isolation | None, read_only: bool) -> None:
@@ -258,18 +259,22 @@ class SqliteDriver(SqliteAudit):
     async def _insert_all(
         self, connection: Any, table: sa.Table, columns: Columns, rows: Rows
     ) -> int:
-        audit, total = self._bulk_audit(connection, table), 0
+        audit = self._bulk_audit(connection, table)
         sql = partial(insert_sql, table, columns)
-        for part in _parts(rows):
-            insert = partial(many_at_once, connection.raw, part, sql)
+
+        def insert(part: list[Row]) -> int:
+            change = partial(many_at_once, connection.raw, part, sql)
             keys = _whole_keys(table, columns, part)
             mixed = keys is not None and None in keys  # neither named nor at the end
-            if audit is None or mixed:
-                await connection.work(insert)
+            if audit is None:
+                change()
+            elif mixed:
+                audit.by_triggers(change)
             else:
-                await connection.work(audit.insert, part, keys, insert)
-            total += len(part)
-        return total
+                audit.insert(columns, part, keys, change)
+            return len(part)
+
+        return await _run_parts(connection, audit, insert, rows)
 
     def _bulk_audit(
         self, connection: Any, table: sa.Table, changed: Columns = ()
@@ -292,13 +297,15 @@ class SqliteDriver(SqliteAudit):
 
     async def upsert_rows(self, connection: Any, plan: UpsertPlan, rows: Rows) -> int:
         audit = self._bulk_audit(connection, plan.table, plan.touched)
-        raw, sql, fresh = connection.raw, partial(upsert_sql, plan), 0
-        for part in _parts(rows):
+        raw, sql = connection.raw, partial(upsert_sql, plan)
+
+        def upsert(part: list[Row]) -> int:
             keys = _conflicting(plan, part)
             last = list(keys.values()) if plan.update else part  # the later of two wins
-            upsert = partial(many_at_once, raw, last, sql)
-            fresh += await connection.work(self._upsert_part, raw, plan, keys, upsert, audit)
-        return fresh
+            change = partial(many_at_once, raw, last, sql)
+            return self._upsert_part(raw, plan, keys, change, audit)
+
+        return await _run_parts(connection, audit, upsert, rows)
 
     def _upsert_part(
         self,
@@ -312,12 +319,13 @@ class SqliteDriver(SqliteAudit):
         existing = self._existing(plan, rows)
         new = 0
         if plan.update:
-            sql = f"SELECT count(*) {existing.source}"
-            new = len(rows) - int(raw.execute(sql, existing.arguments).fetchone()[0])
+            source = existing.source
+            found = raw.execute(f"SELECT count(*) {source.sql}", source.arguments).fetchone()
+            new = len(rows) - int(found[0])
         if audit is not None and _decides(plan, rows):
             changed = audit.upsert(list(rows.values()), existing, upsert)
         else:
-            changed = upsert()
+            changed = upsert() if audit is None else audit.by_triggers(upsert)
         return new if plan.update else changed
 
     def _existing(self, plan: UpsertPlan, keys: Collection[Any]) -> Matched:
@@ -330,21 +338,23 @@ class SqliteDriver(SqliteAudit):
     async def update_rows(self, connection: Any, plan: UpdatePlan, rows: Rows) -> int:
         key = itemgetter(*(plan.columns.index(column) for column in plan.key))
         order = [plan.columns.index(column) for column in (*plan.changed, *plan.key)]
-        move, sql, total = itemgetter(*order), partial(update_sql, plan), 0
+        move, sql = itemgetter(*order), partial(update_sql, plan)
         # A statement for many rows takes them in its own order, which unique values may not bear.
         at_once = 1 if has_unique(plan.table, plan.changed) else ROWS_AT_ONCE
         shifting = plan.live in set(plan.changed)
         audit = None if shifting else self._bulk_audit(connection, plan.table, plan.touched)
-        for part in _parts(rows):
+
+        def update(part: list[Row]) -> int:
             latest = {key(row): row for row in part}
             moved = [move(row) for row in latest.values()]
-            update = partial(many_at_once, connection.raw, moved, sql, at_once)
-            if audit is None or not _finds(plan.key, latest):
-                total += await connection.work(update)
-            else:
-                found = self._found(plan, list(latest))
-                total += await connection.work(audit.update, moved, found, plan, update)
-        return total
+            change = partial(many_at_once, connection.raw, moved, sql, at_once)
+            if audit is None:
+                return change()
+            if not _finds(plan.key, latest):
+                return audit.by_triggers(change)
+            return audit.update(moved, self._found(plan, list(latest)), plan, change)
+
+        return await _run_parts(connection, audit, update, rows)
 
     def _found(self, plan: UpdatePlan, keys: Sequence[Any]) -> Matched:
         """Return the records that an update finds."""
@@ -361,8 +371,9 @@ class SqliteDriver(SqliteAudit):
             return await self.execute(connection, plan.sql, plan.args)
         starts = range(0, len(keys), _PART_ROWS)
         parts = [matching(plan.table, plan.key, keys[n : n + _PART_ROWS]) for n in starts]
-        delete = partial(_changed, connection.raw, plan.sql, plan.args)
-        return int(await connection.work(audit.delete, plan.keys, parts, delete))
+        change = partial(_changed, connection.raw, plan.sql, plan.args)
+        delete = partial(audit.delete, plan.keys, parts, change)
+        return int(await connection.work(audit.together, [delete]))
 
     def translate(self, error: BaseException) -> DataFlowError | None:
         if isinstance(error, sqlite3.Error | ValueError | OverflowError):
@@ -374,10 +385,26 @@ class SqliteDriver(SqliteAudit):
             self._forget()
 
 
-def _parts(rows: Rows) -> Iterator[list[tuple[Any, ...]]]:
-    iterator = iter(rows)
+async def _run_parts(
+    connection: Any, audit: BulkAudit | None, change: Callable[[list[Row]], int], rows: Rows
+) -> int:
+    """Make a change to parts of rows in the connection's thread, and return its sum.
+
+    Some audited parts go there together; others go one by one, and the writer can be left.
+    """
+    iterator, total = iter(rows), 0
+    changes: list[Callable[[], int]] = []
     while part := list(islice(iterator, _PART_ROWS)):
-        yield part
+        if audit is None:
+            total += await connection.work(change, part)
+            continue
+        changes.append(partial(change, part))
+        if len(changes) == _PARTS_TOGETHER:
+            total += await connection.work(audit.together, changes)
+            changes = []
+        else:
+            await asyncio.sleep(0)  # making rows takes a while
+    return total + (await connection.work(audit.together, changes) if audit and changes else 0)
 
 
 def _changed(raw: sqlite3.Connection, sql: str, args: Sequence[Any]) -> int:
@@ -429,7 +456,7 @@ def _begin(connection: sa.Connection) -> None:
 
 
 def _end(connection: sa.Connection) -> None:
-    if _is_read_only(connection):
+    if _is_read_only(connection) and not connection.invalidated:
         _run_plain(connection, "PRAGMA query_only = OFF")
 
 

@@ -6,15 +6,16 @@ import asyncio
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+import weakref
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from functools import partial
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
 import aiosqlite
 
-__all__ = ["Connection", "Patience", "open_connection", "taken_as_null"]
+__all__ = ["Connection", "Patience", "open_connection", "take_as_null"]
 
 T = TypeVar("T")
 Call = Callable[[], Any]
@@ -34,6 +35,7 @@ _LOOK_AFTER = 1_000
 """Steps of SQLite's virtual machine between two looks at the clock: about 50 µs."""
 _LONG_READS = 1_000
 """Reads that are known to be long; with more, all are forgotten."""
+_AGAIN_S = 0.02
 _STOP: Any = object()
 
 
@@ -225,6 +227,9 @@ class Connection(aiosqlite.Connection):
     def __init__(self, connector: Callable[[], sqlite3.Connection], patience: Patience) -> None:
         """Prepare the thread; awaiting the connection starts it."""
         super().__init__(connector, iter_chunk_size=64)
+        self.left = False
+        """Whether a caller was cancelled: what it left behind is only undone by closing."""
+        self._cursors: weakref.WeakSet[sqlite3.Cursor] = weakref.WeakSet()
         self._patience = patience
         self._tx = self._calls = _Calls()
         self._thread = threading.Thread(target=_work, args=(self._calls,), daemon=True)
@@ -280,11 +285,40 @@ class Connection(aiosqlite.Connection):
         """Run statements without rows, one after the other."""
         await self._run(partial(_run_plain, self._conn, statements), None)
 
+    async def close(self) -> None:
+        """Close the connection after what is queued; without waiting, if a caller has left."""
+        if self.left:
+            self.stop()
+        else:
+            await super().close()
+
+    async def _execute(self, fn: Callable[..., T], *args: Any, **options: Any) -> T:
+        """Make one of SQLAlchemy's calls."""
+        try:
+            found: T = await super()._execute(fn, *args, **options)  # type: ignore[no-untyped-call]  # aiosqlite's own
+        except asyncio.CancelledError:
+            self.leave()
+            raise
+        if isinstance(found, sqlite3.Cursor):
+            self._cursors.add(found)
+        return found
+
+    def leave(self) -> None:
+        """Interrupt until the connection is closed: its thread may not have begun yet."""
+        if not self.left:
+            self.left = True
+            self._keep_interrupting()
+
+    def _keep_interrupting(self) -> None:
+        if self.interrupt_now():
+            asyncio.get_running_loop().call_later(_AGAIN_S, self._keep_interrupting)
+
     def interrupt_now(self) -> bool:
         """Stop the statement that is running; return False if the connection is closed."""
-        if self._connection is None:  # its thread has closed it
+        try:
+            self.raw.interrupt()
+        except (ValueError, sqlite3.ProgrammingError):  # its thread has closed it
             return False
-        self._connection.interrupt()
         return True
 
     def stop(self) -> Future | None:
@@ -303,6 +337,12 @@ class Connection(aiosqlite.Connection):
 
     def _close_in_thread(self) -> Any:
         if self._connection is not None:
+            # A traceback may hold statements; until they end, SQLite keeps locks, and says
+            # to everything that it was interrupted.
+            with suppress(sqlite3.Error):
+                for cursor in list(self._cursors):
+                    cursor.close()
+                self._connection.rollback()
             self._connection.close()
             self._connection = None
         return _STOP
@@ -320,6 +360,9 @@ class Connection(aiosqlite.Connection):
             self._calls.put_nowait((job, call))
             if not patience.wait(job, loop):
                 await self._wait(job, loop, limit_s)
+        except asyncio.CancelledError:
+            self.leave()
+            raise
         finally:
             patience.running -= 1
         return job.take()
@@ -335,17 +378,11 @@ class Connection(aiosqlite.Connection):
                 timer.cancel()
 
 
-@contextmanager
-def taken_as_null(
-    connection: sqlite3.Connection, function: str, triggers: Collection[str]
-) -> Iterator[None]:
-    """Let a function yield NULL in some triggers, without being called."""
+def take_as_null(connection: sqlite3.Connection, function: str, triggers: Collection[str]) -> None:
+    """Let a function yield NULL in some triggers from now on, without being called."""
+    # SQLite compiles all statements anew for a new authorizer, but not without one.
     connection.set_authorizer(partial(_answer, function, triggers))
-    try:
-        yield
-    finally:
-        # SQLite compiles all statements anew for a new authorizer, but not without one.
-        connection.set_authorizer(partial(_answer, function, ()))
+    if not triggers:
         connection.set_authorizer(None)
 
 

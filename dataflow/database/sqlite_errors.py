@@ -106,6 +106,8 @@ def _translate_text(error: BaseException, name: str) -> DataFlowError | None:
         return ConnectionLostError(detail=text)
     if any(phrase in text for phrase in _DRIFT):
         return SchemaDriftError(problem=f"{text}.")
+    if text == "integer overflow":
+        return DataValueError(detail=text)
     if isinstance(error, sqlite3.Error):
         return StatementError(detail=text, sqlstate=name)
     if isinstance(error, OverflowError | UnicodeEncodeError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import weakref
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,6 +16,8 @@ __all__ = ["teach"]
 
 _TAUGHT = "dataflow_functions"
 """Key in a connection's `info`."""
+_engines: weakref.WeakSet[sa.Engine] = weakref.WeakSet()
+"""Those that teach their connections."""
 
 
 def teach(engine: sa.Engine) -> None:
@@ -25,7 +28,8 @@ def teach(engine: sa.Engine) -> None:
     """
     if engine.dialect.name != "sqlite":
         return
-    if not event.contains(engine, "before_cursor_execute", _teach_connection):
+    if engine not in _engines:  # event.contains knows them by `id`, which new ones inherit
+        _engines.add(engine)
         event.listen(engine, "before_cursor_execute", _teach_connection)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import math
 import zoneinfo
 from collections.abc import Callable
 from decimal import ROUND_HALF_EVEN, Context, Decimal
@@ -160,8 +159,8 @@ def _mod(a: float, b: float) -> float | None:
     if not b:
         return None
     if isinstance(a, int) and isinstance(b, int):
-        return int(math.copysign(abs(a) % abs(b), a))
-    return math.fmod(a, b)
+        return abs(a) % abs(b) * (-1 if a < 0 else 1)
+    return float(_WIDE.remainder(Decimal(repr(a)), Decimal(repr(b))))
 
 
 # ------------------------------------------------------------------------ times

@@ -4,6 +4,7 @@ import datetime as dt
 import math
 import zoneinfo
 from decimal import ROUND_HALF_EVEN, Context, Decimal
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -68,8 +69,11 @@ def test_a_remainder_of_whole_numbers_is_exact(a: int, b: int):
 
 
 @given(st.floats(-1e9, 1e9), st.floats(0.001, 1e6))
-def test_a_remainder_of_floats_is_that_of_c(a: float, b: float):
-    assert call("mod", a, b) == math.fmod(a, b)
+def test_a_remainder_of_floats_is_that_of_their_digits(a: float, b: float):
+    dividend, divisor = Fraction(repr(a)), Fraction(repr(b))
+    rest = dividend - divisor * math.trunc(dividend / divisor)
+
+    assert call("mod", a, b) == float(rest)
 
 
 def test_division_by_zero_is_null():
