@@ -58,9 +58,27 @@ class TransactionBlock:
         self._own: Transaction | None = None
         self._inner: Savepoint | None = None
         self._token: Token[OpenTransactions] | None = None
+        self._entered = False
 
     async def begin(self) -> Level:
-        """Open the transaction, or join the one that is open."""
+        """Open the transaction, or join the one that is open.
+
+        Raises:
+            ParameterError: If the block itself is open.
+        """
+        if self._entered:
+            raise ParameterError(
+                problem=f"the transaction block made at {self._place} is open already.",
+                advise="call db.transaction() anew: inside of an open block it joins that one",
+            )
+        self._entered = True
+        try:
+            return await self._begin()
+        except BaseException:
+            self._entered = False
+            raise
+
+    async def _begin(self) -> Level:
         outer = self._database.current()
         if outer is not None:
             outer.check_loop()
@@ -95,13 +113,16 @@ class TransactionBlock:
             self._token = None
 
     async def end(self, error: BaseException | None) -> None:
-        """Commit, or roll back if there was an error."""
-        if self._inner is not None:
-            await self._inner.__aexit__(type(error) if error else None, error, None)
-        elif self._own is not None and error is not None:
-            await self._own.rollback()
-        elif self._own is not None:
-            await self._own.commit()
+        """Commit, or roll back if there was an error; the block may be entered again."""
+        own, inner = self._own, self._inner
+        self._own = self._inner = None
+        self._entered = False
+        if inner is not None:
+            await inner.__aexit__(type(error) if error else None, error, None)
+        elif own is not None and error is not None:
+            await own.rollback()
+        elif own is not None:
+            await own.commit()
 
     async def __aenter__(self) -> Level:
         """Begin, or join."""

@@ -46,7 +46,8 @@ def watch_sessions(driver: Tells, engine: sa.Engine, *, joined: bool = False) ->
         connection.info[WALL] = CLOSED
 
     def doubt(connection: sa.Connection, *_: Any) -> None:
-        connection.info[_TOLD] = connection.info[WALL] = None
+        if not connection.invalidated:
+            connection.info[_TOLD] = connection.info[WALL] = None
 
     def tell(connection: sa.Connection, _: Any, statement: str, *__: Any) -> None:
         if not driver.audit.used or _goes_back(statement):

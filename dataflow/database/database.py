@@ -74,13 +74,21 @@ class Database:
         lane = self._lanes.get(id(loop))
         if lane is not None and lane.loop is loop:
             return lane
-        if self._closed:
-            raise DatabaseClosedError(url=str(self.address))
+        self.check_open()
         with self._lock:
             self._drop_dead_lanes()
             lane = self._lanes[id(loop)] = Lane(self.driver, loop)
         await lane.close_with_loop()
         return lane
+
+    def check_open(self) -> None:
+        """Refuse to open a connection that nobody would close.
+
+        Raises:
+            DatabaseClosedError: After `close`.
+        """
+        if self._closed:
+            raise DatabaseClosedError(url=str(self.address))
 
     def _drop_dead_lanes(self) -> None:
         for key, lane in list(self._lanes.items()):

@@ -231,6 +231,10 @@ class Driver(ABC):
         """Return about how many records a query returns; see `estimates`."""
         raise NotImplementedError
 
+    def whole_limits(self, kind: TypeEngine[Any]) -> tuple[int, int] | None:
+        """Return the least and greatest number of a column narrower than 64 bits; else None."""
+        return None
+
     @abstractmethod
     def stopped(self, connection: Any) -> bool:
         """Stop what a cancelled call left running; return whether to discard the connection."""

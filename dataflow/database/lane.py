@@ -19,7 +19,7 @@ from dataflow.errors import (
     StatementTimeoutError,
 )
 
-__all__ = ["Gate", "Lane"]
+__all__ = ["Gate", "Lane", "not_connected"]
 
 Waiter = asyncio.Future[None]
 _LATE_S = 1.0
@@ -97,6 +97,20 @@ class Gate:
                 waiter.set_result(None)
                 return
         self._free += 1
+
+
+def not_connected(driver: Driver, error: BaseException | None) -> DataFlowError | None:
+    """Return our error for the driver's when it connects, which SQLAlchemy may have wrapped."""
+    found = None
+    while error is not None and found is None:
+        found = driver.translate(error)
+        error = error.orig if isinstance(error, DBAPIError) else error.__cause__
+    if isinstance(found, StatementTimeoutError):
+        limit = f"no answer within {driver.config.connect_timeout_s:g} s."
+        found = CannotConnectError(url=str(driver.address), detail=limit)
+    if found is not None:
+        found.outcome = "not_applied"
+    return found
 
 
 class Lane:
@@ -217,42 +231,30 @@ class Lane:
         try:
             return await asyncio.shield(opening)
         except Exception as error:
-            found = self._not_connected(error)
+            found = not_connected(self.driver, error)
             if found is None:
                 raise
             raise found from error
-
-    def _not_connected(self, error: BaseException | None) -> DataFlowError | None:
-        """Return our error for the driver's, which SQLAlchemy may have wrapped."""
-        found = None
-        while error is not None and found is None:
-            found = self.driver.translate(error)
-            error = error.orig if isinstance(error, DBAPIError) else error.__cause__
-        if isinstance(found, StatementTimeoutError):
-            limit = f"no answer within {self.driver.config.connect_timeout_s:g} s."
-            found = CannotConnectError(url=str(self.driver.address), detail=limit)
-        if found is not None:
-            found.outcome = "not_applied"
-        return found
 
     def _keep_late(self, opening: asyncio.Task[Any]) -> None:
         """Put a connection whose caller has left into the pool, and then leave the gate."""
         self._closing.discard(opening)
         if opening.cancelled() or opening.exception() is not None:
             self.gate.leave()
-            return
-        self._spawn(self._put_back(opening.result()))
+        else:
+            self.give(opening.result(), write=False)
 
-    async def _put_back(self, fairy: Any) -> None:
-        try:
-            await greenlet_spawn(fairy.close)
-        finally:
-            self.gate.leave()
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, fairy: Any, work: Coroutine[Any, Any, None]) -> None:
+        """Part with a connection in a task; if its loop ends before it begins, at once."""
         task = self.loop.create_task(work)
         self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
+
+        def done(task: asyncio.Task[None]) -> None:
+            self._closing.discard(task)
+            if task.cancelled() and fairy.is_valid:
+                self.discard(fairy)
+
+        task.add_done_callback(done)
 
     def give(self, fairy: Any, *, write: bool, broken: bool = False) -> None:
         """Return a connection; a broken one, or one in a transaction, is discarded."""
@@ -260,7 +262,7 @@ class Lane:
             if broken or not self.driver.is_usable(fairy.driver_connection):
                 self.discard(fairy)
             elif self._pool.checkedin() >= self._keep:
-                self._spawn(greenlet_spawn(fairy.close))
+                self._spawn(fairy, greenlet_spawn(fairy.close))
             else:
                 fairy.close()
         finally:
@@ -270,7 +272,7 @@ class Lane:
 
     def retire(self, fairy: Any, *, write: bool, broken: bool = False) -> None:
         """Take a connection back whose server may not answer; its slot is free a little later."""
-        self._spawn(self._settle(fairy, write=write, broken=broken))
+        self._spawn(fairy, self._settle(fairy, write=write, broken=broken))
 
     async def _settle(self, fairy: Any, *, write: bool, broken: bool) -> None:
         settled = False

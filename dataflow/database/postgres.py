@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import re
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain, islice
@@ -27,12 +29,16 @@ from dataflow.database.driver import (
 )
 from dataflow.database.on_conflict import on_conflict
 from dataflow.database.postgres_errors import translate_error
+from dataflow.database.postgres_sequences import PostgresSequences
 from dataflow.database.postgres_sync import create_portal_engine
-from dataflow.database.postgres_walls import PostgresWalls
+from dataflow.database.postgres_types import is_copied, is_listed
+from dataflow.database.postgres_words import quote
 from dataflow.errors import (
     CannotConnectError,
     DatabaseBusyError,
     DataFlowError,
+    DataValueError,
+    SchemaDriftError,
 )
 
 __all__ = ["PostgresDriver"]
@@ -49,18 +55,38 @@ _FOREIGN = (
     asyncpg.InternalClientError,
     OSError,
 )
+_CODEC = re.compile(r"codecs[/\\]\w+\.pyx$")
+"""Where asyncpg turns values into bytes."""
 _SETTLING_S = 1.0
 """Seconds in which a server must answer to a cancel request."""
 
 
-class PostgresDriver(PostgresWalls):
+@contextmanager
+def _values_told() -> Iterator[None]:
+    """Say what COPY cannot send by our error, as statements do; errors of callers' rows stay."""
+    try:
+        yield
+    except (ValueError, OverflowError, TypeError) as error:
+        places = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+        if not any(_CODEC.search(place) for place in places):
+            raise
+        raise DataValueError(detail=str(error)) from error
+
+
+def _overriding(columns: Columns) -> str:
+    """Return what lets keys in that were reserved for an identity, as COPY does by itself."""
+    always = any(column.identity is not None and column.identity.always for column in columns)
+    return "OVERRIDING SYSTEM VALUE" if always else ""
+
+
+class PostgresDriver(PostgresSequences):
     """The driver of the main database; bulk work goes through COPY."""
 
     name: ClassVar[str] = "postgresql"
     estimates: ClassVar[bool] = True
     explain_words: ClassVar[str] = "EXPLAIN"
     passing: ClassVar[tuple[type[DataFlowError], ...]] = (
-        *PostgresWalls.passing,
+        *PostgresSequences.passing,
         CannotConnectError,
         DatabaseBusyError,
     )
@@ -70,8 +96,8 @@ class PostgresDriver(PostgresWalls):
     def __init__(self, *args: Any) -> None:
         """Prepare the dialect; opens nothing."""
         super().__init__(*args)
-        self._dialect: sa.Dialect = asyncpg_dialect.dialect()  # type: ignore[no-untyped-call]  # untyped in SQLAlchemy
-        self._sequences: dict[sa.Table, str] = {}
+        kind: Any = asyncpg_dialect.dialect  # untyped in SQLAlchemy
+        self._dialect: sa.Dialect = kind(dbapi=kind.import_dbapi())  # ranges and bits ask it
 
     @property
     def dialect(self) -> sa.Dialect:
@@ -179,35 +205,53 @@ class PostgresDriver(PostgresWalls):
     async def insert_rows(
         self, connection: Any, table: sa.Table, columns: Columns, rows: Rows, room: int
     ) -> Sequence[int]:
-        if columns and self.is_walled(table):
-            names = ", ".join(map(self._quoted, columns))
+        made = self.made(table, columns)
+        if columns and (made or self.is_walled(table)):
             source, place, args = await self._source(connection, table, columns, rows)
-            sql = f"INSERT INTO {self._name(table)} ({names}) SELECT {names} FROM {source} AS s"
-            await self.execute(connection, f"{sql} ORDER BY {place}", args)
+            names = ", ".join(map(self.quoted, columns))
+            sql = (
+                f"INSERT INTO {self.table_name(table)} ({', '.join((names, *made))}) "
+                f"{_overriding(columns)} SELECT {', '.join((names, *made.values()))} "
+                f"FROM {source} AS s ORDER BY {place}"
+            )
+            async with self.room_for_triggers(connection, table, many=place == _STAGED):
+                await self.execute(connection, sql, args)
         elif columns:
             async with self.room_for_triggers(connection, table, many=room > UNNEST_ROWS):
                 await self._copy(connection, table.name, columns, rows, schema=table.schema)
         else:
-            sql = f"INSERT INTO {self._name(table)} DEFAULT VALUES"
+            values = f"({', '.join(made)}) VALUES ({', '.join(made.values())})"
+            sql = f"INSERT INTO {self.table_name(table)} {values if made else 'DEFAULT VALUES'}"
             await connection.executemany(sql, rows)
         return ()
 
     async def _copy(
         self, connection: Any, name: str, columns: Columns, rows: Rows, schema: str | None = None
     ) -> None:
-        await connection.copy_records_to_table(
-            name,
-            schema_name=schema,
-            columns=[column.name for column in columns],
-            records=rows,
-            timeout=self.config.statement_timeout_s,
-        )
+        limit = self.config.statement_timeout_s
+        if all(map(is_copied, columns)):
+            listed = [column.name for column in columns]
+            with _values_told():
+                await connection.copy_records_to_table(
+                    name, schema_name=schema, columns=listed, records=rows, timeout=limit
+                )
+        else:
+            table = f"{quote(schema)}.{quote(name)}" if schema else quote(name)
+            names = ", ".join(map(self.quoted, columns))
+            values = ", ".join(f"${n}" for n in range(1, len(columns) + 1))
+            sql = f"INSERT INTO {table} ({names}) VALUES ({values})"
+            await connection.executemany(sql, rows, timeout=limit)
 
     async def insert_generated(
         self, connection: Any, table: sa.Table, columns: Columns, rows: Rows, room: int
     ) -> Sequence[int]:
         (key,) = table.primary_key.columns
-        sequence = await self._sequence(connection, table, key)
+        sequence = await self.sequence_of(connection, table, key)
+        if sequence is None:
+            raise SchemaDriftError(
+                problem=f"column {key.name!r} of {table.fullname!r} makes no keys.",
+                advise="give the keys, or make the column an identity",
+            )
         first, apart = await connection.fetchrow(
             "SELECT min(n), CASE WHEN max(n) - min(n) + 1 > $1 THEN array_agg(n) END "
             f"FROM (SELECT nextval({sequence}) AS n FROM generate_series(1, $1)) AS reserved",
@@ -220,34 +264,13 @@ class PostgresDriver(PostgresWalls):
         await self.insert_rows(connection, table, [*columns, key], map(add, rows, zip(ids)), room)
         return ids
 
-    async def _sequence(self, connection: Any, table: sa.Table, key: sa.Column[Any]) -> str:
-        """Return the sequence of a key as an SQL literal, which is 7 times cheaper than a call."""
-        sequence = self._sequences.get(table)
-        if sequence is None:
-            name = await connection.fetchval(
-                "SELECT pg_get_serial_sequence($1, $2)", self._name(table), key.name
-            )
-            quoted = name.replace("'", "''")
-            sequence = self._sequences[table] = f"'{quoted}'::regclass"
-        return sequence
-
-    async def advance_key(self, connection: Any, table: sa.Table, value: int) -> None:
-        (key,) = table.primary_key.columns
-        sequence = await self._sequence(connection, table, key)
-        name = sequence.removesuffix("'::regclass").removeprefix("'").replace("''", "'")
-        # The lock keeps two callers from setting the sequence back.
-        sql = (
-            f"SELECT setval({sequence}, $1) FROM "
-            f"(SELECT pg_advisory_xact_lock({sequence}::oid::bigint)) AS locked, "
-            f"LATERAL (SELECT last_value, is_called FROM {name}) AS present "
-            "WHERE last_value < $1 OR NOT is_called AND last_value = $1"
-        )
-        await connection.fetch(sql, value, timeout=self.config.statement_timeout_s)
-
     async def upsert_rows(self, connection: Any, plan: UpsertPlan, rows: Rows) -> int:
         source, place, args = await self._source(connection, plan.table, plan.columns, rows)
-        names = ", ".join(map(self._quoted, plan.columns))
-        conflict = ", ".join(map(self._quoted, plan.conflict))
+        names, made = (
+            ", ".join(map(self.quoted, plan.columns)),
+            self.made(plan.table, plan.columns),
+        )
+        conflict = ", ".join(map(self.quoted, plan.conflict))
         # Rows are locked in key order, so that concurrent upserts cannot deadlock.
         choice, order = "", f"ORDER BY {place}"
         if conflict:
@@ -257,9 +280,10 @@ class PostgresDriver(PostgresWalls):
             choice = f"DISTINCT ON ({conflict})"
             order = f"ORDER BY {conflict}, {place}{' DESC' if plan.update else ''}"
         sql = (
-            f"WITH written AS (INSERT INTO {self._name(plan.table)} AS t ({names}) "
-            f"SELECT {choice} {names} FROM {source} AS s {order} "
-            f"{on_conflict(plan, self._quoted)} RETURNING (xmax = 0) AS fresh) "
+            f"WITH written AS (INSERT INTO {self.table_name(plan.table)} AS t "
+            f"({', '.join((names, *made))}) "
+            f"SELECT {choice} {', '.join((names, *made.values()))} FROM {source} AS s {order} "
+            f"{on_conflict(plan, self.quoted)} RETURNING (xmax = 0) AS fresh) "
             "SELECT count(*) FILTER (WHERE fresh) FROM written"
         )
         async with self.room_for_triggers(connection, plan.table, many=place == _STAGED):
@@ -267,18 +291,18 @@ class PostgresDriver(PostgresWalls):
 
     async def update_rows(self, connection: Any, plan: UpdatePlan, rows: Rows) -> int:
         source, place, args = await self._source(connection, plan.table, plan.columns, rows)
-        table = self._name(plan.table)
-        key = ", ".join(map(self._quoted, plan.key))
+        table = self.table_name(plan.table)
+        key = ", ".join(map(self.quoted, plan.key))
         latest = f"SELECT * FROM {source} AS s ORDER BY {key}"
         if plan.repeats():
             choice = f"DISTINCT ON ({key})"
             latest = f"SELECT {choice} * FROM {source} AS s ORDER BY {key}, {place} DESC"
-        sets = [f"{self._quoted(c)} = s.{self._quoted(c)}" for c in plan.changed]
+        sets = [f"{self.quoted(c)} = s.{self.quoted(c)}" for c in plan.changed]
         if plan.increment is not None:
-            sets.append(f"{self._quoted(plan.increment)} = t.{self._quoted(plan.increment)} + 1")
-        match = " AND ".join(f"t.{self._quoted(c)} = s.{self._quoted(c)}" for c in plan.key)
+            sets.append(f"{self.quoted(plan.increment)} = t.{self.quoted(plan.increment)} + 1")
+        match = " AND ".join(f"t.{self.quoted(c)} = s.{self.quoted(c)}" for c in plan.key)
         if plan.live is not None:
-            match += f" AND t.{self._quoted(plan.live)} IS NULL"
+            match += f" AND t.{self.quoted(plan.live)} IS NULL"
         # Without hash joins the plan walks the sorted rows, and locks in key order.
         await self.run_plain(connection, "SET LOCAL enable_hashjoin = off")
         change = f"UPDATE {table} AS t SET {', '.join(sets)} FROM ({latest}) AS s WHERE {match}"
@@ -291,10 +315,10 @@ class PostgresDriver(PostgresWalls):
         self, connection: Any, table: sa.Table, columns: Columns, rows: Rows
     ) -> tuple[str, str, list[Any]]:
         """Return a FROM item `s` that yields the rows, their order in it, and its arguments."""
-        names = ", ".join(map(self._quoted, columns))
+        names = ", ".join(map(self.quoted, columns))
         iterator = iter(rows)
         head = list(islice(iterator, UNNEST_ROWS + 1))
-        if len(head) <= UNNEST_ROWS:
+        if len(head) <= UNNEST_ROWS and all(map(is_listed, columns)):
             arrays = ", ".join(
                 f"${n}::{column.type.compile(self._dialect)}[]"
                 for n, column in enumerate(columns, 1)
@@ -308,16 +332,10 @@ class PostgresDriver(PostgresWalls):
         await self.run_plain(
             connection,
             f"CREATE TEMPORARY TABLE IF NOT EXISTS {stage} ON COMMIT DROP AS "
-            f"SELECT {names} FROM {self._name(table)} WITH NO DATA; TRUNCATE {stage}",
+            f"SELECT {names} FROM {self.table_name(table)} WITH NO DATA; TRUNCATE {stage}",
         )
         await self._copy(connection, stage, columns, chain(head, iterator))
         return stage, _STAGED, []
-
-    def _quoted(self, column: sa.Column[Any]) -> str:
-        return self._dialect.identifier_preparer.format_column(column)
-
-    def _name(self, table: sa.Table) -> str:
-        return self._dialect.identifier_preparer.format_table(table)
 
     def translate(self, error: BaseException) -> DataFlowError | None:
         if isinstance(error, _FOREIGN):

@@ -397,6 +397,8 @@ class Savepoint(_Turns):
                 if not self.spoiled:
                     await self._plain("RELEASE SAVEPOINT")
         finally:
+            if self.spoiled:  # what was done here is still there
+                self._parent.failure = self._parent.failure or failed
             # A rollback may have brought back the caller before.
             self._parent.caller = self.caller if failed is None else None
             self._parent.turn.release()

@@ -20,6 +20,7 @@ from dataflow.context import ALL_TENANTS, session_tenant, tenant
 from dataflow.database.current import OpenTransactions, activate, open_transactions
 from dataflow.database.database import Database
 from dataflow.database.lane import Lane
+from dataflow.database.threads import thread_engine
 from dataflow.database.transaction import Level
 from dataflow.errors import DataFlowError, ParameterError, UnscopedStatementError
 from dataflow.models.tenancy import checked_tenant
@@ -63,6 +64,7 @@ class Sessions:
         self._engines: weakref.WeakKeyDictionary[Any, dict[Kind, Any]] = weakref.WeakKeyDictionary()
         self._joining: weakref.WeakKeyDictionary[Lane, dict[Kind, sa.Engine]]
         self._joining = weakref.WeakKeyDictionary()
+        self._left: weakref.WeakSet[Lane] = weakref.WeakSet()
         self._sync: sa.Engine | None = None
         self._lock = threading.Lock()
 
@@ -125,8 +127,9 @@ class Sessions:
         lane.give(await lane.take(write=False), write=False)
         inner = lane.engine.sync_engine
         pool: Any = _GatedPool(lane)
-        if not event.contains(inner.pool, "checkin", _leave_gate):
-            event.listen(inner.pool, "checkin", _leave_gate)
+        if lane not in self._left:  # event.contains knows pools by `id`, which new ones inherit
+            self._left.add(lane)
+            event.listen(inner.pool, "checkin", _leave_lane)
         dialect = self._dialect(inner.dialect, kind)
         engine = sa.Engine(pool, dialect, inner.url, hide_parameters=True)
         self._listen(engine, kind)
@@ -134,11 +137,10 @@ class Sessions:
 
     def sync_engine(self, kind: Kind) -> sa.Engine:
         """Return the engine for threads whose statements are scoped."""
+        self._database.check_open()
         with self._lock:
             if self._sync is None:
-                self._sync = self._database.driver.create_sync_engine()
-                with self._sync.connect():
-                    pass  # the first connection tells the dialect what the server can do
+                self._sync = thread_engine(self._database)
             inner = self._sync
             engines = self._engines.setdefault(self._database, {})
             if kind not in engines:
@@ -211,15 +213,17 @@ class _GatedPool:
         if lane is None:  # its loop has ended
             return self._pool.connect()
         fairy = await_only(lane.take(write=False))
-        fairy._connection_record.record_info["dataflow_gate"] = lane.gate  # noqa: SLF001 - shown nowhere else
+        fairy._connection_record.record_info["dataflow_lane"] = lane  # noqa: SLF001 - shown nowhere else
         return fairy
 
 
-def _leave_gate(connection: Any, record: Any) -> None:
-    del connection
-    gate = record.record_info.pop("dataflow_gate", None)
-    if gate is not None:
-        gate.leave()
+def _leave_lane(connection: Any, record: Any) -> None:
+    lane: Lane | None = record.record_info.pop("dataflow_lane", None)
+    if lane is None:
+        return
+    if connection is not None and not lane.driver.is_usable(record.driver_connection):
+        record.invalidate()  # its session was cancelled
+    lane.gate.leave()
 
 
 def _remember_tenant(connection: Any, statement: Any, many: Any, one: Any, options: Any) -> None:
@@ -326,6 +330,11 @@ class SessionBlock:
         return await self._begin()
 
     async def __aenter__(self) -> AsyncSession:
+        if self._open is not None:
+            raise ParameterError(
+                problem="the block of a session is open already.",
+                advise="call db.aio.session() anew for another session",
+            )
         self._open = await self._begin()
         return self._open
 
@@ -333,12 +342,14 @@ class SessionBlock:
         if self._token is not None:
             open_transactions.reset(self._token)
             self._token = None
+        session, joined = self._open, self._joined
+        self._open = self._joined = None
         try:
-            if self._open is not None:
-                await self._open.close()
+            if session is not None:
+                await session.close()
         finally:
-            if self._joined is not None:
-                await self._joined.close(error)
+            if joined is not None:
+                await joined.close(error)
 
     def open_sync(self) -> Session:
         """Return an open session for threads, which the caller closes."""
