@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from dataflow.errors import FilterError, did_you_mean, shown
 from dataflow.query.expressions import Expressions
-from dataflow.query.kinds import FLOAT, INT, Array, Scalar
+from dataflow.query.kinds import FLOAT, INT, Array, Json, Scalar
 from dataflow.query.terms import Term, as_json, call, literal, number_of
 
 __all__ = ["ACCUMULATORS", "Accumulation", "parse_accumulator"]
@@ -77,7 +77,7 @@ def _number(operator: str, operand: Any, name: str, scope: Expressions) -> Term:
 def _sum(value: Term, place: Term) -> Term:
     del place
     if value.family == "null":
-        return literal(0)
+        value = literal(0)
     name = "sum decimal" if value.family == "decimal" else "sum"
     kind = INT if value.family == "int" else value.kind
     total = call(name, value, kind=kind)
@@ -133,7 +133,8 @@ def _placed(name: str) -> Callable[[Term, Term], Term]:
         found = call(name, place, packed, kind=packed.kind)
         if isinstance(packed.kind, Scalar):
             return found
-        return Term(packed.kind, call("json column", found).sql)
+        whole = isinstance(packed.kind, Json) and packed.kind.declared is not None
+        return Term(packed.kind, call("json or null" if whole else "json column", found).sql)
 
     return rule
 

@@ -18,6 +18,7 @@ from dataflow.query.kinds import (
     FLOAT,
     INSTANT,
     INT,
+    NUMBER,
     NUMBERS,
     TEXT,
     Array,
@@ -26,6 +27,7 @@ from dataflow.query.kinds import (
 )
 from dataflow.query.terms import (
     Term,
+    alike,
     as_json,
     bound,
     call,
@@ -38,7 +40,7 @@ from dataflow.query.terms import (
     number_of,
     text_of,
     truth,
-    unified,
+    typed_null,
     unpacked,
 )
 
@@ -197,12 +199,14 @@ class Expressions:
     def numbers(self, operator: str, operand: Any, depth: int, count: int | None) -> list[Term]:
         """Return an operator's operands as numbers."""
         terms = self.operands(operator, operand, depth, count)
-        return [self._as(number_of, "numbers", operator, term) for term in terms]
+        numbers = [self._as(number_of, "numbers", operator, term) for term in terms]
+        return [typed_null(INT) if term.family == "null" else term for term in numbers]
 
     def texts(self, operator: str, operand: Any, depth: int, count: int | None) -> list[Term]:
         """Return an operator's operands as texts."""
         terms = self.operands(operator, operand, depth, count)
-        return [self._as(text_of, "text", operator, term) for term in terms]
+        texts = [self._as(text_of, "text", operator, term) for term in terms]
+        return [typed_null(TEXT) if term.family == "null" else term for term in texts]
 
     def _as(
         self, convert: Callable[[Term], Term | None], wanted: str, operator: str, term: Term
@@ -219,7 +223,7 @@ class Expressions:
             return call("instant of date", term, kind=INSTANT)
         if term.family not in ("instant", "null"):
             self.refuse(f"{operator} takes a date or an instant, not {term.kind.name}.")
-        return term
+        return typed_null(INSTANT) if term.family == "null" else term
 
     def options(
         self, operator: str, operand: Any, required: tuple[str, ...], optional: tuple[str, ...]
@@ -263,6 +267,8 @@ def _folded(name: str) -> Rule:
         family = _sum_family(terms)
         numbers = [cast_number(term, family) for term in terms]
         kind = next((term.kind for term in numbers if term.family != "null"), numbers[0].kind)
+        if len(numbers) > 1 and family == "int":
+            kind = INT  # which notices where SQLite went on with a float
         return folded(f"decimal {name}" if family == "decimal" else name, numbers, kind)
 
     return rule
@@ -278,9 +284,10 @@ def _divide(scope: Expressions, operator: str, operand: Any, depth: int) -> Term
 def _mod(scope: Expressions, operator: str, operand: Any, depth: int) -> Term:
     terms = scope.numbers(operator, operand, depth, 2)
     family = _sum_family(terms)
-    a, b = (cast_number(term, "number" if family == "float" else family) for term in terms)
+    a, b = (cast_number(term, family) for term in terms)
     names = {"decimal": "decimal mod", "int": "int mod"}
-    return call(names.get(family, "mod"), a, b, kind=a.kind)
+    found = call(names.get(family, "mod"), a, b, kind=NUMBER if family == "float" else a.kind)
+    return call("float of number", found, kind=FLOAT) if family == "float" else found
 
 
 def _abs(scope: Expressions, operator: str, operand: Any, depth: int) -> Term:
@@ -356,11 +363,10 @@ def _not(scope: Expressions, operator: str, operand: Any, depth: int) -> Term:
 
 def _choice(tests: list[Term], values: list[Term]) -> Term:
     """Return CASE: the value of the first test that is true, else the last value."""
-    *found, other = unified(values)
+    *found, other = alike(values)
     pairs = [(test.sql, value.sql) for test, value in zip(tests, found, strict=True)]
-    kind = next((value.kind for value in (*found, other) if value.family != "null"), other.kind)
     weight = sum(term.weight for term in (*tests, *values))
-    return Term(kind, sa.case(*pairs, else_=other.sql), weight=weight)
+    return Term(other.kind, sa.case(*pairs, else_=other.sql), weight=weight)
 
 
 def _cond(scope: Expressions, operator: str, operand: Any, depth: int) -> Term:
@@ -388,11 +394,10 @@ def _if_null(scope: Expressions, operator: str, operand: Any, depth: int) -> Ter
     terms = scope.operands(operator, operand, depth, None)
     if len(terms) < 2:
         scope.refuse(f"{operator} takes a value and what stands for null.")
-    terms = unified(terms)
-    kind = next((term.kind for term in terms if term.family != "null"), terms[-1].kind)
+    terms = alike(terms)
     parts = [term.sql if term.family else call("json or null", term).sql for term in terms[:-1]]
     weight = sum(term.weight for term in terms)
-    return Term(kind, sa.func.coalesce(*parts, terms[-1].sql), weight=weight)
+    return Term(terms[-1].kind, sa.func.coalesce(*parts, terms[-1].sql), weight=weight)
 
 
 def _date_part(name: str) -> Rule:

@@ -26,7 +26,7 @@ from dataflow.query.documents import (
     node_count,
     with_options,
 )
-from dataflow.query.foreignjson import is_document
+from dataflow.query.foreignjson import has_parts
 from dataflow.query.regex import RegexError, regex_of
 from dataflow.query.source import Source, place_of
 from dataflow.query.text import pattern_for, pattern_of_regex, pattern_problem
@@ -116,7 +116,7 @@ class _Parser:
         if key.startswith("$"):
             return self.logical(key, value, depth)
         field, path = place_of(self.source, key, self.at)
-        if is_document(field.column.type):
+        if has_parts(field.column.type):
             return _Document(self, field, path).shape(value, depth)
         return self.field(field, value, depth)
 
@@ -163,6 +163,11 @@ class _Parser:
 
     def term(self, operator: str, field: FieldSpec, value: Any) -> Shape:
         self.count_terms(1)
+        if isinstance(field.column.type, sa.ARRAY) and operator not in _OF_ARRAYS:
+            raise self.refuse(
+                f"{operator} of field {field.name!r}: such arrays are compared as a whole.",
+                f"in a pipeline they are lists: {{'$expr': {{'$in': [value, '${field.name}']}}}}",
+            )
         return _OPERATORS[operator](self, operator, field, value)
 
     def count_terms(self, number: int) -> None:
@@ -299,6 +304,7 @@ _OPERATORS: dict[str, _Rule] = {
     "$all": _size,
     "$elemMatch": _size,
 }
+_OF_ARRAYS = ("$eq", "$ne", "$exists", "$null")
 
 
 class _Document:
@@ -357,7 +363,8 @@ class _Document:
     def is_list(self) -> bool:
         """Whether the path leads to a list and never to a text."""
         declared = self.field.declared
-        return not self.path and (get_origin(declared) or declared) in (list, tuple, set)
+        listed = (get_origin(declared) or declared) in (list, tuple, set)
+        return not self.path and (listed or isinstance(self.field.column.type, sa.ARRAY))
 
     @property
     def test(self) -> Shape:

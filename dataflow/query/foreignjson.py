@@ -1,4 +1,4 @@
-"""JSON columns of SQLAlchemy's own types, as the columns of ours are."""
+"""Columns of SQLAlchemy's JSON types and of arrays, as our JSON columns are."""
 
 from __future__ import annotations
 
@@ -11,12 +11,22 @@ from sqlalchemy.sql.visitors import InternalTraversal
 
 from dataflow.models.columntypes import JsonValue
 
-__all__ = ["as_document", "is_document"]
+__all__ = ["as_document", "has_parts", "is_document"]
 
 
 def is_document(type_: Any) -> bool:
     """Whether a column of a type holds JSON."""
     return isinstance(type_, JsonValue | sa.JSON)
+
+
+def has_parts(type_: Any) -> bool:
+    """Whether filters look inside what a column of a type holds: JSON, or an array like it."""
+    if not isinstance(type_, sa.ARRAY):
+        return is_document(type_)
+    item = type_.item_type
+    if isinstance(item, sa.Enum) or item.__visit_name__ == "CITEXT":  # other rules than of texts
+        return False
+    return isinstance(item, sa.String | sa.Integer | sa.Boolean | sa.Float)
 
 
 def as_document(column: sa.Column[Any], *, nulls: bool = True) -> Any:
@@ -26,6 +36,8 @@ def as_document(column: sa.Column[Any], *, nulls: bool = True) -> Any:
         column: The column.
         nulls: Whether a document `null` must be NULL; no index serves what makes it so.
     """
+    if has_parts(column.type) and isinstance(column.type, sa.ARRAY):
+        return sa.type_coerce(sa.func.to_jsonb(column), JsonValue())
     foreign = isinstance(column.type, sa.JSON)
     return _ForeignJson(column, nulls=nulls) if foreign else column
 

@@ -79,6 +79,8 @@ def grouped(rows: Rows, key: Term, accumulations: Mapping[str, Accumulation]) ->
         name: found.over(fields[f"\0{name}"], place) for name, found in accumulations.items()
     }
     columns = [leaf.sql for leaf in leaves(key) if not _is_constant(leaf)]
+    if not columns and not results:  # nothing else would make one row of all
+        columns = [sa.cast(sa.null(), sa.Integer())]
     return Rows(
         rows.plan,
         rows.source,

@@ -156,6 +156,7 @@ def _replaced(rows: Rows, base: Term, path: list[str], value: Term) -> Term:
         return document({**base.parts, path[0]: part})
     if not isinstance(base.kind, Json):
         raise rows.refuse("$unwind cannot go into a list of lists; unwind the outer one first.")
-    steps = bound("\x01".join(path), sa.Text())
+    steps, above = (bound("\x01".join(part), sa.Text()) for part in (path, path[:-1]))
     words = bound("$" + "".join(f'."{part}"' for part in path), sa.Text())
-    return call("json set", as_json(base, exact=False), steps, words, as_json(value, exact=False))
+    found, item = as_json(base, exact=False), as_json(value, exact=False)
+    return call("json set", found, steps, words, item, above)

@@ -8,7 +8,9 @@ which is how a condition reaches the elements of an array at its end.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from dataflow.query.regex import Regex, posix_of
@@ -18,6 +20,8 @@ __all__ = ["element_paths", "paths_to", "predicate_for"]
 
 Tree = list[Any]
 _GROUP = 50
+_ARRAY = '{at}.type() == "array"'
+_SINGLE = '{at}.type() != "object" && {at}.type() != "array"'
 
 
 class _Place(NamedTuple):
@@ -44,14 +48,21 @@ class _Place(NamedTuple):
             is_array = f'{self.path}.type() == "array"'
             guard = f"{self.guard} && {is_array}" if self.guard else is_array
             return _Place(self.parent, f"{self.tail}[{number}]", guard)
-        parent = f'{self.parent} ? (@{self.tail}.type() == "array")'
-        return _Place(parent, f"{self.tail}[{number}]", self.guard)
+        return _Place(self.where(_ARRAY), f"{self.tail}[{number}]", self.guard)
 
     def holds(self, condition: str) -> str:
         """Return the test that the value itself, not an element of it, fulfils a condition."""
         if self.is_direct:
             return self.guarded(f"({condition.format(at=self.path)})")
-        return self.guarded(f"exists({self.parent} ? ({condition.format(at='@' + self.tail)}))")
+        return self.guarded(f"exists({self.where(condition)})")
+
+    def where(self, *conditions: str) -> str:
+        """Return the path to the parents that are objects, whose value fulfils conditions.
+
+        A filter goes into an array of them, and a key would go into an array in there.
+        """
+        tests = " && ".join(['@.type() == "object"', *conditions])
+        return f"{self.parent} ? ({tests.format(at='@' + self.tail)})"
 
     def guarded(self, test: str) -> str:
         return f"({self.guard} && {test})" if self.guard else test
@@ -59,6 +70,36 @@ class _Place(NamedTuple):
 
 def _literal(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
+
+
+def _braced(value: Any) -> str:
+    """Return a literal in a text that is to be formatted."""
+    return _literal(value).replace("{", "{{").replace("}", "}}")
+
+
+def _readings(value: Any) -> list[Any]:
+    """Return the numbers in documents that a value is equal to, in order; else the value.
+
+    The digits of a float are the fewest that tell it from others. From 10¹⁶ it is a whole
+    number too, whose own digits differ.
+    """
+    if type(value) not in (int, float) or not 1e16 <= abs(value) <= sys.float_info.max:
+        return [value]
+    near = float(value)
+    if int(near) != value:
+        return [value]
+    return sorted({int(near), int(Decimal(repr(near)))})
+
+
+def _equals(at: str, value: Any, literal: Callable[[Any], str] = _literal) -> str:
+    return _joined("||", [f"{at} == {literal(number)}" for number in _readings(value)])
+
+
+def _bound(operator: str, value: Any) -> str:
+    """Return the limit of an order; whole numbers are exact."""
+    if not isinstance(value, float):
+        return _literal(value)
+    return _literal(_readings(value)[-1 if operator in (">", "<=") else 0])
 
 
 def _places(base: str, path: Sequence[str]) -> list[_Place]:
@@ -98,7 +139,9 @@ def _is(base: str, path: list[str], operator: str, value: Any) -> str:
 
 def _condition(operator: str, value: Any) -> str:
     if operator == "in":
-        return _joined("||", [f"@ == {_literal(item)}" for item in value] or ["1 == 0"])
+        return _joined("||", [_equals("@", item) for item in value] or ["1 == 0"])
+    if operator == "==":
+        return _equals("@", value)
     if operator in ("like", "ilike"):
         flags = "is" if operator == "ilike" else "s"
         return f'@ like_regex {_literal(regex_of_like(value))} flag "{flags}"'
@@ -106,7 +149,7 @@ def _condition(operator: str, value: Any) -> str:
         regex = Regex(*value)
         flags = "is" if regex.ignore_case else "s"
         return f'@ like_regex {_literal(posix_of(regex))} flag "{flags}"'
-    return f"@ {operator} {_literal(value)}"
+    return f"@ {operator} {_bound(operator, value)}"
 
 
 def _missing(base: str, path: list[str]) -> str:
@@ -117,14 +160,8 @@ def _missing(base: str, path: list[str]) -> str:
         for place in _places(base, path[:depth]):
             lacks = f'exists({place.path} ? (@.type() == "object" && !exists(@{key})))'
             tests.append(place.guarded(lacks))
-            if depth:
-                tests.append(place.holds(_single("{at}")))
+            tests.append(place.holds(_SINGLE))
     return _joined("||", tests)
-
-
-def _single(at: str) -> str:
-    kinds = ("number", "string", "boolean", "null")
-    return " || ".join(f'{at}.type() == "{kind}"' for kind in kinds)
 
 
 def _exists(base: str, path: list[str]) -> str:
@@ -138,15 +175,17 @@ def _size(base: str, path: list[str], operator: str, number: int) -> str:
 
 
 def _in_array(place: _Place, rest: str) -> str:
-    """Return the test that an array at a place has what `rest` selects from it."""
+    """Return the test that an array at a place has what `rest` selects from it.
+
+    A filter goes into the array itself; behind `[*]` it would go into arrays in it, too.
+    """
     if place.is_direct:
         return place.guarded(f'({place.path}.type() == "array" && exists({place.path}{rest}))')
-    arrays = f'{place.parent} ? (@{place.tail}.type() == "array"){place.tail}'
-    return place.guarded(f"exists({arrays}{rest})")
+    return place.guarded(f"exists({place.where(_ARRAY)}{place.tail}{rest})")
 
 
 def _text(base: str, path: list[str], pattern: str) -> str:
-    regex = _literal(regex_of_like(pattern)).replace("{", "{{").replace("}", "}}")
+    regex = _braced(regex_of_like(pattern))
     condition = f'{{at}}.type() == "string" && {{at}} like_regex {regex} flag "s"'
     return _joined("||", [place.holds(condition) for place in _places(base, path)])
 
@@ -155,7 +194,7 @@ def _same(base: str, path: list[str], value: Any) -> str:
     condition = _equal("{at}", value)
     tests = [place.holds(condition) for place in _places(base, path)]
     if isinstance(value, dict):
-        rest = f"[*] ? ({condition.format(at='@')})"
+        rest = f" ? ({condition.format(at='@')})"
         tests += [_in_array(place, rest) for place in _places(base, path)]
     return _joined("||", tests)
 
@@ -166,9 +205,9 @@ def _equal(at: str, value: Any) -> str:
         parts = [_equal(f"{at}[{number}]", item) for number, item in enumerate(value)]
         return _joined("&&", [f'{at}.type() == "array"', f"{at}.size() == {len(value)}", *parts])
     if not isinstance(value, dict):
-        literal = _literal(value).replace("{", "{{").replace("}", "}}")
-        return f'({at}.type() != "array" && {at} == {literal})'
-    keys = {key: _literal(key).replace("{", "{{").replace("}", "}}") for key in value}
+        test = _equals(at, value, _braced)
+        return f'({at}.type() != "array" && {test})'
+    keys = {key: _braced(key) for key in value}
     parts = [_equal(f"{at}.{keys[key]}", item) for key, item in value.items()]
     known = _joined("||", [f"@.key == {key}" for key in keys.values()] or ["1 == 0"])
     others = f"!exists({at}.keyvalue() ? (!({known})))"
@@ -176,12 +215,12 @@ def _equal(at: str, value: Any) -> str:
 
 
 def _has(base: str, path: list[str], value: Any) -> str:
-    rest = f' ? (@.type() != "array" && @ == {_literal(value)})'
+    rest = f' ? (@.type() != "array" && {_equals("@", value)})'
     return _joined("||", [_in_array(place, rest) for place in _places(base, path)])
 
 
 def _element(base: str, path: list[str], tree: Tree) -> str:
-    rest = f"[*] ? ({predicate_for(tree, '@')})"
+    rest = f" ? ({predicate_for(tree, '@')})"
     return _joined("||", [_in_array(place, rest) for place in _places(base, path)])
 
 
@@ -203,16 +242,18 @@ _WRITERS: dict[str, Callable[..., str]] = {
 
 def paths_to(path: Sequence[str]) -> list[str]:
     """Return jsonpaths to the values at a path and to the elements of arrays there."""
-    return [text for place in _places("$", path) for text in (place.path, f"{place.path}[*]")]
+    found = [_alone(place) for place in _places("$", path)]
+    return [text for one in found for text in (one, f"{one}[*]")]
 
 
 def element_paths(path: Sequence[str]) -> list[str]:
     """Return jsonpaths to the elements of arrays at a path."""
-    found = []
-    for place in _places("$", path):
-        if place.is_direct:
-            found.append(f"{place.path}[*]")
-        else:
-            is_array = f'(@{place.tail}.type() == "array")'
-            found.append(f"{place.parent} ? {is_array}{place.tail}[*]")
-    return found
+    return [f"{_alone(place, is_array=True)}[*]" for place in _places("$", path)]
+
+
+def _alone(place: _Place, *, is_array: bool = False) -> str:
+    """Return a jsonpath that selects a place where what must hold first does."""
+    if place.is_direct:  # where a step into what is no array is an error, and selects nothing
+        return f"strict {place.path}"
+    tests = [*([place.guard] if place.guard else []), *([_ARRAY] if is_array else [])]
+    return place.where(*tests) + place.tail if tests else place.path

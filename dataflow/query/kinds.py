@@ -152,7 +152,7 @@ class JsonText(Converted):
     def from_driver(self, dialect: sa.Dialect) -> Callable[[str], Any]:
         """Return the conversion of JSON text into declared values."""
         decode = _decoder(self.kind, dialect)
-        return json.loads if decode is None else lambda text: decode(json.loads(text))
+        return json.loads if decode is None else lambda text: _safe(decode, json.loads(text))
 
 
 class PackedJson(JsonValue):

@@ -69,6 +69,8 @@ def _naive(value: dt.datetime) -> dt.datetime:
 
 def _wire_type(kind: TypeEngine[Any]) -> int | None:
     """Return the type code by which SQLAlchemy tells doubles from decimals on PostgreSQL."""
+    if isinstance(kind, sa.ARRAY):
+        return _wire_type(kind.item_type)
     if isinstance(kind, sa.Float):
         return _FLOAT8
     return _NUMERIC if isinstance(kind, sa.Numeric) else None

@@ -3,6 +3,9 @@ r"""Regular expressions that mean the same on every database, and never hang one
 The common ground of PostgreSQL's engine and RE2: literals, `.`, classes, `\d \w \s \b`,
 groups, alternatives, repetition, `^` and `$`. Backreferences and looking around, which
 need unbounded backtracking, are refused.
+
+Digits, spaces and the characters of words are those of ASCII, as RE2 and MongoDB have
+them. PostgreSQL's depend on the database's locale, so it gets them written out.
 """
 
 from __future__ import annotations
@@ -103,7 +106,16 @@ def _check_token(token: re.Match[str]) -> None:
 
 
 _PARTS = re.compile(r"\\(?P<escape>.)|(?P<klass>\[\^?\]?(?:\\.|[^\]\\])*\])|(?P<dot>\.)", re.DOTALL)
-_POSIX = {"b": r"\y", "B": r"\Y", "z": r"\Z"}
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_CLASSES = {"d": "0-9", "w": "A-Za-z0-9_", "s": r" \t\n\f\r"}
+_WORD = f"[{_CLASSES['w']}]"
+_POSIX = {
+    **{letter: f"[{members}]" for letter, members in _CLASSES.items()},
+    **{letter.upper(): f"[^{members}]" for letter, members in _CLASSES.items()},
+    "b": f"(?:(?<={_WORD})(?!{_WORD})|(?<!{_WORD})(?={_WORD}))",
+    "B": f"(?:(?<={_WORD})(?={_WORD})|(?<!{_WORD})(?!{_WORD}))",
+    "z": r"\Z",
+}
 
 
 def posix_of(regex: Regex) -> str:
@@ -112,6 +124,8 @@ def posix_of(regex: Regex) -> str:
     def written(part: re.Match[str]) -> str:
         if part["dot"]:
             return "." if regex.dot_all else r"[^\n]"
-        return _POSIX.get(part["escape"], part[0]) if part["escape"] else part[0]
+        if part["klass"]:
+            return _ESCAPE.sub(lambda one: _CLASSES.get(one[1], one[0]), part[0])
+        return _POSIX.get(part["escape"], part[0])
 
     return _PARTS.sub(written, regex.body)

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from dataflow.errors import FilterError
 from dataflow.models.spec import FieldSpec
-from dataflow.query.foreignjson import is_document
+from dataflow.query.foreignjson import has_parts
 from dataflow.query.kinds import Array, Document, Kind, PackedJson, Scalar
 
 __all__ = ["MAX_PARTS", "Source", "place_of"]
@@ -58,7 +58,7 @@ def place_of(source: Source, key: str, at: str | None = None) -> tuple[FieldSpec
 
 
 def _check_path(field: FieldSpec, key: str, path: tuple[str, ...], at: str | None) -> None:
-    if not is_document(field.column.type):
+    if not has_parts(field.column.type):
         problem = f"field {field.name!r} holds no JSON, so {key!r} names nothing in it."
         raise FilterError(problem=problem, at=at)
     if isinstance(field.column.type, PackedJson):

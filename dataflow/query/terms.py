@@ -13,9 +13,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
 
-from dataflow.models.columntypes import JsonValue
+from dataflow.models.columntypes import EnumValue, JsonValue
 from dataflow.models.spec import FieldSpec
 from dataflow.query.call import Call, uses_of
+from dataflow.query.foreignenums import as_values
 from dataflow.query.foreignjson import as_document
 from dataflow.query.kinds import (
     ANY,
@@ -37,9 +38,9 @@ from dataflow.query.kinds import (
 )
 
 __all__ = [
-    "Term", "as_json", "bound", "call", "cast_number", "column_term", "compared", "document",
-    "folded", "get_path", "leaves", "literal", "number_of", "rebuilt", "text_of", "truth",
-    "unified", "unpacked",
+    "Term", "alike", "as_json", "bound", "call", "cast_number", "column_term", "compared",
+    "document", "folded", "get_path", "leaves", "literal", "number_of", "rebuilt", "text_of",
+    "truth", "typed_null", "unified", "unpacked",
 ]  # fmt: skip
 
 JSON_TYPE = JsonValue()
@@ -81,6 +82,12 @@ class Term:
 
 def column_term(spec: FieldSpec) -> Term:
     """Return the value of a column."""
+    values = as_values(spec.column)
+    if values is not None:
+        return Term(kind_of(values.type, spec.declared), values, nullable=spec.nullable)
+    if isinstance(spec.column.type, sa.ARRAY):
+        listed = sa.type_coerce(sa.func.to_jsonb(spec.column), JSON_TYPE)
+        return Term(Array(kind_of(spec.column.type.item_type, Any)), listed, nullable=spec.nullable)
     kind = kind_of(spec.column.type, spec.declared)
     nullable = spec.nullable or isinstance(spec.column.type, sa.JSON)
     return Term(kind, as_document(spec.column), nullable=nullable)
@@ -130,6 +137,11 @@ def literal(value: Any) -> Term:
             # PostgreSQL must be told the type where nothing around it does.
             return call("typed", bound(value, kind.type), kind.type, kind=kind)
     return call("json literal", bound(json.dumps(value, allow_nan=False), sa.Text()))
+
+
+def typed_null(kind: Scalar) -> Term:
+    """Return null where a value of a kind is expected; PostgreSQL may not guess which."""
+    return call("typed", sa.null(), kind.type, kind=kind)
 
 
 def leaves(term: Term) -> Iterator[Term]:
@@ -238,6 +250,8 @@ def get_path(term: Term, path: tuple[str, ...]) -> Term:
 
 def number_of(term: Term) -> Term | None:
     """Return a term as a number; JSON that holds none is null. None: it never is one."""
+    if isinstance(term.kind, Scalar) and isinstance(term.kind.type, EnumValue) and term.is_number:
+        return replace(term, kind=INT, sql=sa.type_coerce(term.sql, INT.type))
     if term.is_number or term.family == "null":
         return term
     if isinstance(term.kind, Json):
@@ -287,6 +301,44 @@ def unified(terms: list[Term]) -> list[Term]:
     if len(families_of) == 1 and None not in families_of:
         return terms
     return [as_json(term, exact=False) for term in terms]
+
+
+_KINDS = {scalar.family: scalar for scalar in (BOOL, INT, FLOAT, DECIMAL, NUMBER, TEXT, INSTANT)}
+
+
+def alike(terms: list[Term]) -> list[Term]:
+    """Return values of one kind, one of which is the result; null takes the others' kind."""
+    packed = _packed_kind([term.kind for term in terms if term.family != "null"])
+    terms = unified(terms)
+    if isinstance(packed, Json):
+        return [replace(call("json or null", term), kind=packed) for term in terms]
+    if packed is not None:
+        return [replace(term, kind=packed) for term in terms]
+    kinds = [term.kind for term in terms if term.family != "null"]
+    terms = [Term(NULL, sa.null()) if term.family == "null" else term for term in terms]
+    if not kinds:
+        return terms
+    kind, *others = kinds
+    if any(_declared(other) != _declared(kind) for other in others):
+        kind = _KINDS.get(kind.family, kind) if isinstance(kind, Scalar) else ANY
+    if not isinstance(kind, Scalar):
+        return [replace(term, kind=kind) for term in terms]
+    return [replace(term, kind=kind, sql=sa.type_coerce(term.sql, kind.type)) for term in terms]
+
+
+def _packed_kind(kinds: list[Kind]) -> Kind | None:
+    """Return the kind that all JSON has whose kind is known; None if there is no such one."""
+    known = [kind for kind in kinds if kind != ANY]
+    if not known or any(isinstance(kind, Scalar) for kind in kinds):
+        return None
+    return known[0] if all(_declared(kind) == _declared(known[0]) for kind in known) else None
+
+
+def _declared(kind: Kind) -> Any:
+    """Return what tells kinds apart that are read in different ways."""
+    if isinstance(kind, Json):
+        return None if kind.declared is None else kind.declared.annotation
+    return kind.declared if isinstance(kind, Scalar) else kind
 
 
 # ------------------------------------------------------------------ comparison

@@ -78,8 +78,11 @@ _POSTGRESQL = {
     "json element": "{0}",
     "json kept": "coalesce({0}, CASE WHEN {1} = 'null'::jsonb THEN {1} END)",
     "json index": "CASE WHEN jsonb_typeof({1}) = 'array' THEN {0} END",
+    # Where there is no object to change, the server would refuse to.
     "json set": (
-        "CASE WHEN {3} IS NULL THEN {0} #- string_to_array(CAST({1} AS text), chr(1)) "
+        "CASE WHEN jsonb_typeof({0} #> string_to_array(CAST({4} AS text), chr(1))) "
+        "IS DISTINCT FROM 'object' THEN {0} "
+        "WHEN {3} IS NULL THEN {0} #- string_to_array(CAST({1} AS text), chr(1)) "
         "ELSE jsonb_set({0}, string_to_array(CAST({1} AS text), chr(1)), {3}) END"
     ),
     "json keep": "{2}",
@@ -130,7 +133,8 @@ _POSTGRESQL = {
     "decimal >": "({0} > {1})",
     "decimal >=": "({0} >= {1})",
     "int mod": "mod({0}, NULLIF({1}, 0))",
-    "mod": "mod(CAST({0} AS numeric), NULLIF(CAST({1} AS numeric), 0))",
+    # By way of text, which has all digits.
+    "mod": "mod(CAST(CAST({0} AS text) AS numeric), NULLIF(CAST(CAST({1} AS text) AS numeric), 0))",
     "abs": "abs({0})",
     # ---------------------------------------------------------------- texts
     "ilike": "({0} ILIKE {1} ESCAPE '\\')",
@@ -298,7 +302,8 @@ _SQLITE = {
     "hour": "CAST(strftime('%H', {0}) AS INTEGER)",
     "minute": "CAST(strftime('%M', {0}) AS INTEGER)",
     "second": "CAST(substr({0}, 18, 2) AS INTEGER)",
-    "weekday": "(CAST(strftime('%w', {0}) AS INTEGER) + 1)",
+    # Cut, because strftime rounds to milliseconds, and may be a day ahead then.
+    "weekday": "(CAST(strftime('%w', substr({0}, 1, 19)) AS INTEGER) + 1)",
     "yearday": "CAST(strftime('%j', {0}) AS INTEGER)",
     "instant of date": "({0} || ' 00:00:00.000000+00:00')",
     # --------------------------------------------------------- accumulators

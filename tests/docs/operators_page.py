@@ -61,6 +61,11 @@ ON_COLUMNS = """\
 In `db.query("sales").where(…)`, in the `filter` of nodes and verbs, and in `$match`. A field that
 is a column of a type takes values of that type. `$ne`, `$nin` and `$not` hold for null. `$size`,
 `$all` and `$elemMatch` are refused.
+
+In `$regex`, as in MongoDB, classes know ASCII alone: `\\w` is `[A-Za-z0-9_]`, `\\d` is `[0-9]`,
+`\\s` is a space, tab, line feed, form feed or carriage return, `\\b` stands where a run of `\\w`
+begins or ends; `\\W`, `\\D`, `\\S` and `\\B` are their opposites. PostgreSQL gets them written out,
+so no locale changes them: `ü` is no `\\w`. Write `[^\\s]`, or letters, where others count.
 """
 ON_JSON = """\
 In the same places, for fields of type `list` and `dict` and the dotted paths inside them. As in
@@ -83,7 +88,10 @@ OF_EXPRESSIONS = """\
 In `$project`, `$addFields`, `$group`, `$bucket` and `$expr`. `"$field"` is a field's value,
 `"$field.key"` goes inside, `"$$ROOT"` is the whole record and `"$$NOW"` the present instant.
 `{"$date": …}` is an instant. Comparisons put null below every value. `$divide` and `$avg` of
-Decimals have 16 places at the most, and no zeros at the end.
+Decimals have 16 places at the most, and no zeros at the end. `$mod` of floats is that of their
+digits: `1.0` leaves nothing when divided by `0.1`. Where an enum meets another value, as in
+`{"$ifNull": ["$colour", "none"]}`, the result is its stored value. Whole numbers beyond 64 bits are
+refused with `DataValueError`, but for sums on PostgreSQL, which are exact.
 """
 
 

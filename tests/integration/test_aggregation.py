@@ -356,6 +356,34 @@ CASES: list[tuple[str, list[dict[str, Any]], Any]] = [
         ],
     ),
     (
+        "a list inside an object, where documents that are null stay",
+        [
+            BY_ID,
+            {"$unwind": {"path": "$meta.l", "preserveNullAndEmptyArrays": True}},
+            {"$project": {"id": 1, "meta": 1}},
+            {"$match": {"id": {"$in": [3, 4, 5]}}},
+        ],
+        [
+            {"id": 3, "meta": None},
+            {"id": 4, "meta": {"p": None, "l": {"q": 9}, "t": "x"}},
+            {"id": 5, "meta": {"t": "y", "p": True}},
+        ],
+    ),
+    (
+        "a path below single values, where every record stays",
+        [
+            BY_ID,
+            {"$unwind": {"path": "$meta.p.x", "preserveNullAndEmptyArrays": True}},
+            {"$project": {"_id": 0, "p": "$meta.p"}},
+        ],
+        [{"p": 1}, {"p": 1.0}, {}, {"p": None}, {"p": True}],
+    ),
+    (
+        "a path through a list, which stays as it is",
+        [{"$match": {"id": 1}}, {"$unwind": "$meta.l.q"}, {"$project": {"_id": 0, "l": "$meta.l"}}],
+        [{"l": [{"q": 1}, {"q": 2}]}, {"l": [{"q": 1}, {"q": 2}]}],
+    ),
+    (
         "records of another model",
         [
             {"$match": {"id": {"$gte": 3}}},

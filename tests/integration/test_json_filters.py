@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -194,5 +196,205 @@ def test_instants_may_be_given_relative_to_now(db: DataFlow, text: str, found: l
     db.create("Session", id=1, seen=now - dt.timedelta(hours=1))
     db.create("Session", id=2, seen=now - dt.timedelta(minutes=1))
     query = db.query("Session").where({"seen": {"$gte": {"$date": text}}})
+
+    assert [record.id for record in query.sort("id").all()] == found
+
+
+LARGE = [6.02214076e23, 1e23, 1.5e300, -1e23, 2.0**57, 1e16, 2**62, 2**63 + 2**11, 10**400]
+
+
+@pytest.mark.parametrize("number", LARGE, ids=lambda number: f"{str(number)[:25]}")
+def test_a_large_number_in_a_document_finds_its_own_record(db: DataFlow, number: float):
+    @db.model(timestamps=False)
+    class Star:
+        id: int
+        doc: dict[str, Any]
+
+    near = int(number) + 1 if isinstance(number, int) else math.nextafter(number, 0)
+    db.bulk_create(
+        Star, [{"id": 1, "doc": {"n": number, "l": [number]}}, {"id": 2, "doc": {"n": near}}]
+    )
+    filters: list[Any] = [
+        {"doc.n": number},
+        {"doc.n": {"$in": [number, "x"]}},
+        {"doc.n": {"$between": [number, number]}},
+        {"doc.n": {"$gte": number, "$lte": number}},
+        {"doc.n": {"$ne": near}},
+        {"doc.n": {"$nin": [near]}},
+        {"doc.l": {"$contains": number}},
+        {"doc.l": [number]},
+        {"doc": {"n": number, "l": [number]}},
+        {"doc.l": {"$elemMatch": {"$gte": number, "$lte": number}}},
+    ]
+
+    assert db.read(Star, 1)["doc"]["n"] == number
+    assert type(db.read(Star, 1)["doc"]["n"]) is type(number)
+    for filter in filters:
+        assert [record["id"] for record in db.list(Star, filter)["records"]] == [1], filter
+    assert (
+        db.count(Star, {"doc.n": {"$gt": number}}) + db.count(Star, {"doc.n": {"$lt": number}}) == 1
+    )
+
+
+@pytest.mark.parametrize("number", [6.02214076e23, 1.5e300, 2.0**57], ids=str)
+def test_a_large_number_in_a_document_is_equal_to_itself_in_an_expression(
+    db: DataFlow, number: float
+):
+    @db.model(timestamps=False)
+    class Star:
+        mass: float
+        doc: dict[str, Any]
+
+    db.create(Star, mass=number, doc={"n": number})
+    for other in (number, "$mass"):
+        (found,) = db.query("Star").aggregate(
+            [
+                {"$match": {"$expr": {"$eq": ["$doc.n", other]}}},
+                {
+                    "$project": {
+                        "same": {"$gte": ["$doc.n", other]},
+                        "among": {"$in": ["$doc.n", [other]]},
+                    }
+                },
+            ]
+        )
+        assert found == {"same": True, "among": True}
+
+
+@pytest.mark.parametrize("number", [2.0**57, 6.02214076e23], ids=str)
+def test_a_large_float_is_the_whole_number_that_it_is(db: DataFlow, number: float):
+    @db.model(timestamps=False)
+    class Star:
+        id: int
+        doc: dict[str, Any]
+
+    db.bulk_create(Star, [{"id": 1, "doc": {"n": number}}, {"id": 2, "doc": {"n": int(number)}}])
+    filters: list[Any] = [
+        {"doc.n": Decimal(number)},
+        {"doc.n": int(number)},
+        {"doc.n": {"$in": [int(number)]}},
+        {"doc.n": {"$gte": number}},
+        {"doc.n": {"$lte": Decimal(number)}},
+        {"doc.n": {"$between": [number, number]}},
+    ]
+
+    for filter in filters:
+        assert [record["id"] for record in db.list(Star, filter)["records"]] == [1, 2], filter
+
+
+NESTED: list[dict[str, Any]] = [
+    {"id": 1, "doc": {"tags": [], "k": {}, "t": "x"}},
+    {"id": 2, "doc": {"l": [{"tags": [], "k": {}}]}},
+    {"id": 3, "doc": [{"tags": [], "k": {}, "t": "x"}]},
+    {"id": 4, "doc": [[{"tags": [], "k": {}}], []]},
+    {"id": 5, "doc": [[[{"tags": []}]], [[]]]},
+    {"id": 6, "doc": {"0": {"tags": [[]]}}},
+    {"id": 7, "doc": {}},
+    {"id": 8, "doc": 5},
+    {"id": 9, "doc": "x"},
+    {"id": 10, "doc": {"x": [[{"y": 1}], {"x": 1}]}},
+]
+INDEXES: list[tuple[dict[str, Any], list[int]]] = [
+    ({"doc.0.t": "x"}, [3]),
+    ({"doc.0.tags": []}, [3, 4, 6]),
+    ({"doc.0.tags": {"$in": [[], 5]}}, [3, 4, 6]),
+    ({"doc.0.tags": {"$nin": [[], 5]}}, [1, 2, 5, 7, 8, 9, 10]),
+    ({"doc.0.tags": {"$ne": []}}, [1, 2, 5, 7, 8, 9, 10]),
+    ({"doc.0.tags": {"$contains": []}}, [6]),
+    ({"doc.0.k": {}}, [3, 4]),
+    ({"doc.0.0.tags": []}, [4, 5]),
+    ({"doc.l.0.tags": []}, [2]),
+    ({"doc.l.0.k": {}}, [2]),
+    ({"doc.k.0": {}}, []),
+    ({"doc.0": {}}, []),
+    ({"doc.0": []}, []),
+    ({"doc.1": []}, [4, 5]),
+    ({"doc.0": {"$contains": {"k": {}, "tags": []}}}, [4]),
+    ({"doc": {}}, [7]),
+    ({"doc": {"$contains": {}}}, []),
+    ({"doc": {"$contains": []}}, [4]),
+]
+
+
+@pytest.fixture
+def nests(db: DataFlow) -> DataFlow:
+    @db.model(timestamps=False)
+    class Nest:
+        id: int
+        doc: Any
+
+    db.bulk_create(Nest, NESTED)
+    return db
+
+
+def nests_found(nests: DataFlow, filter: dict[str, Any]) -> list[int]:
+    return [record.id for record in nests.query("Nest").where(filter).sort("id").all()]
+
+
+@pytest.mark.parametrize(("filter", "found"), INDEXES, ids=str)
+def test_a_number_in_a_path_is_an_index_of_lists_alone(
+    nests: DataFlow, filter: dict[str, Any], found: list[int]
+):
+    assert nests_found(nests, filter) == found
+
+
+MISSING: list[tuple[dict[str, Any], list[int]]] = [
+    ({"doc.x": None}, [1, 2, 3, 6, 7, 8, 9]),
+    ({"doc.x": {"$null": True}}, [1, 2, 3, 6, 7, 8, 9]),
+    ({"doc.x": {"$in": [None, 5]}}, [1, 2, 3, 6, 7, 8, 9]),
+    ({"doc.x": {"$ne": None}}, [4, 5, 10]),
+    ({"doc.x.y": None}, [1, 2, 3, 6, 7, 8, 9, 10]),
+    ({"doc.t.x": None}, [1, 2, 3, 6, 7, 8, 9, 10]),
+    ({"doc.0.k": None}, [1, 2, 3, 6, 7, 8, 9, 10]),
+    ({"doc.0.t": None}, [1, 2, 3, 4, 6, 7, 8, 9, 10]),
+]
+
+
+@pytest.mark.parametrize(("filter", "found"), MISSING, ids=str)
+def test_what_a_path_does_not_find_below_a_single_value_is_missing(
+    nests: DataFlow, filter: dict[str, Any], found: list[int]
+):
+    assert nests_found(nests, filter) == found
+
+
+GRIDS: list[dict[str, Any]] = [
+    {"id": 1, "doc": {"m": [[1, 2], [3]]}},
+    {"id": 2, "doc": {"m": [[4]]}},
+    {"id": 3, "doc": {"m": [1, 9, {"q": 1}]}},
+    {"id": 4, "doc": {"m": [[{"q": 1}], [[5, 6]]]}},
+    {"id": 5, "doc": {"m": [[1, 9]]}},
+    {"id": 6, "doc": {"m": []}},
+    {"id": 7, "doc": [{"m": [[1, 2]]}, {"m": 7}]},
+    {"id": 8, "doc": [[{"m": [1, 2]}], [{"m": [[7]]}]]},
+]
+IN_GRIDS: list[tuple[dict[str, Any], list[int]]] = [
+    ({"$size": 2}, [1, 5, 7]),
+    ({"$size": {"$gte": 1}}, [1, 2, 4, 5, 7]),
+    ({"$elemMatch": {"$gt": 3}}, [2, 4, 5]),
+    ({"$elemMatch": {"$size": 2}}, [4]),
+    ({"$elemMatch": {"$elemMatch": {"$gte": 6}}}, [4]),
+    ({"$elemMatch": {"q": 1}}, [4]),
+    ({"q": 1}, [3]),
+    ({"q": None}, []),
+    ({"$eq": {"q": 1}}, [3, 4]),
+    ({"$gt": 5, "$lt": 3}, [5]),
+    ({"$gt": 5}, [3, 5]),
+    ({"$all": [1, 2]}, [1, 7]),
+    ({"$contains": 3}, [1]),
+    ({"$not": {"$size": 1}}, [1, 3, 5, 7]),
+    ({"$exists": True}, [1, 2, 3, 4, 5, 7]),
+    ({"$ne": 1}, [1, 2, 3, 4]),
+]
+
+
+@pytest.mark.parametrize(("filter", "found"), IN_GRIDS, ids=str)
+def test_an_element_may_be_a_list_itself(db: DataFlow, filter: dict[str, Any], found: list[int]):
+    @db.model(timestamps=False)
+    class Grid:
+        id: int
+        doc: Any
+
+    db.bulk_create(Grid, GRIDS)
+    query = db.query(Grid).where({"doc.m": {"$elemMatch": filter}})
 
     assert [record.id for record in query.sort("id").all()] == found

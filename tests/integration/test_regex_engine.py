@@ -51,3 +51,36 @@ def test_without_the_engine_the_error_names_the_line_to_run(
 def test_a_pattern_too_large_for_the_engine_is_refused_in_its_words(memos: DataFlow, path: str):
     with pytest.raises(DataValueError, match="regular expression"):
         memos.query("Memo").where({path: {"$regex": "((x{250}){250}){250}"}}).all()
+
+
+WORDS = ["Müller", "Jose", "Ångström", "a\u00a0b", "٣", "3", "\v", "\n", "_", ""]
+CLASSES: list[tuple[str, list[str]]] = [
+    (r"^\w+$", ["Jose", "3", "_"]),
+    (r"^[\w-]$", ["3", "_"]),
+    (r"\W", ["Müller", "Ångström", "a\u00a0b", "٣", "\v", "\n"]),
+    (r"^[^\w]$", ["٣", "\v", "\n"]),
+    (r"\bngstr", ["Ångström"]),
+    (r"(?i)\bLLER\b", ["Müller"]),
+    (r"\Bose\b", ["Jose"]),
+    (r"^\B.?\B$", ["٣", "\v", ""]),
+    (r"\d", ["3"]),
+    (r"^\D$", ["٣", "\v", "\n", "_"]),
+    (r"\s", ["\n"]),
+    (r"^\S+$", [word for word in WORDS if word not in ("\n", "")]),
+    (r"(?i)^Å\w+STR", ["Ångström"]),
+]
+
+
+@pytest.mark.parametrize(("pattern", "found"), CLASSES, ids=[pattern for pattern, _ in CLASSES])
+def test_classes_and_edges_are_those_of_ascii(db: DataFlow, pattern: str, found: list[str]):
+    @db.model(timestamps=False)
+    class Word:
+        id: int
+        text: str
+        body: dict[str, Any]
+
+    rows = [{"id": n, "text": word, "body": {"a": word}} for n, word in enumerate(WORDS)]
+    db.bulk_create(Word, rows)
+    for path in ("text", "body.a"):
+        records = db.query(Word).where({path: {"$regex": pattern}}).sort("id").all()
+        assert [record.text for record in records] == found

@@ -67,10 +67,21 @@ def posix(body: str, *, dot_all: bool = False) -> str:
 
 
 def test_postgresql_has_letters_of_its_own_for_edges():
-    assert posix(r"\bword\B\z") == r"\yword\Y\Z"
+    assert posix(r"word\z") == r"word\Z"
 
 
-@pytest.mark.parametrize("body", [r"\\b", r"a\\B", r"\\\\z", r"[\\b]"])
+def test_postgresql_gets_the_classes_of_ascii_written_out():
+    word = "[A-Za-z0-9_]"
+
+    assert posix(r"\w\W\d\D\s\S") == (
+        r"[A-Za-z0-9_][^A-Za-z0-9_][0-9][^0-9][ \t\n\f\r][^ \t\n\f\r]"
+    )
+    assert posix(r"[\w-][^\s\d\]\\w]") == r"[A-Za-z0-9_-][^ \t\n\f\r0-9\]\\w]"
+    assert posix(r"\b") == f"(?:(?<={word})(?!{word})|(?<!{word})(?={word}))"
+    assert posix(r"\B") == f"(?:(?<={word})(?={word})|(?<!{word})(?!{word}))"
+
+
+@pytest.mark.parametrize("body", [r"\\b", r"a\\B", r"\\\\z", r"[\\b]", r"\\w", r"[\\w]"])
 def test_a_letter_after_an_escaped_backslash_is_no_edge(body: str):
     assert posix(body) == body
 
