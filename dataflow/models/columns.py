@@ -9,10 +9,10 @@ import uuid
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import sqlalchemy as sa
-from pydantic import TypeAdapter, ValidationError
+from pydantic import AfterValidator, TypeAdapter, ValidationError
 from sqlalchemy.orm import Mapper
 from sqlalchemy.sql import quoted_name
 from sqlalchemy.types import TypeEngine
@@ -27,6 +27,7 @@ from dataflow.models.annotations import (
     resolve,
     validated_annotation,
 )
+from dataflow.models.arrays import array_annotation
 from dataflow.models.bounds import misfit
 from dataflow.models.columntypes import BIGINT, CurrentInstant, JsonValue, TextKey, UtcDateTime
 from dataflow.models.fields import MISSING, FieldInfo
@@ -35,7 +36,7 @@ from dataflow.models.naming import check_identifier
 from dataflow.models.spec import FieldSpec, ModelOptions, ModelSpec
 from dataflow.models.tenancy import TENANT, tenant_default
 
-__all__ = ["maintained_fields", "mapped_fields", "plain_fields", "utc_now"]
+__all__ = ["is_made_in_sql", "maintained_fields", "mapped_fields", "plain_fields", "utc_now"]
 
 ACTORS = ("created_by", "updated_by")
 """Names of the fields that say who made a record, and who changed it last."""
@@ -57,12 +58,14 @@ def plain_fields(
     keys = [name for name, draft in drafts.items() if draft.info.primary_key]
     fields = {name: _field(draft, alone=keys == [name]) for name, draft in drafts.items()}
     fields |= _added_fields(fields, options)
-    fields |= _tenant_field(fields, options)
-    _refuse_twins(model, fields, hints)
+    fields |= _tenant_field(model, fields, options)
+    _refuse_twins(fields, hints)
     return fields
 
 
-def _tenant_field(fields: Mapping[str, FieldSpec], options: ModelOptions) -> dict[str, FieldSpec]:
+def _tenant_field(
+    model: type, fields: Mapping[str, FieldSpec], options: ModelOptions
+) -> dict[str, FieldSpec]:
     """Return the field of the tenant; a part of the key where callers give the key."""
     if not options.multi_tenant:
         return {}
@@ -72,29 +75,32 @@ def _tenant_field(fields: Mapping[str, FieldSpec], options: ModelOptions) -> dic
         info = FieldInfo(max_length=255, min_length=1)
         annotation = validated_annotation(str, str, info, nullable=False)
         given = FieldSpec(TENANT, annotation, column, info, str, nullable=False)
+    elif given.column.default is None:
+        sa.ColumnDefault(tenant_default)._set_parent_with_dispatch(given.column)  # noqa: SLF001 - as Column itself does
     generated = any(field.generated == "database" for field in fields.values())
     given.column.primary_key = given.info.primary_key or not generated
     given.column.nullable = False
-    return {TENANT: _kept_tenant(replace(given, nullable=False))}
+    return {TENANT: _kept_tenant(model, replace(given, nullable=False))}
 
 
-def _kept_tenant(field: FieldSpec) -> FieldSpec:
+def _kept_tenant(model: type, field: FieldSpec) -> FieldSpec:
     """Return the tenant's field without a default: whose a record is depends on the call."""
+    if field.column.name != TENANT:
+        raise OptionError(
+            model=model.__name__,
+            problem=f"the field {TENANT!r} has the column {str(field.column.name)!r}.",
+            advise=f"call the column {TENANT!r}, too: keys, indexes and policies name it",
+        )
     return replace(field, generated="dataflow", default=MISSING, default_factory=None)
 
 
-def _refuse_twins(model: type, fields: Mapping[str, FieldSpec], hints: Hints) -> None:
+def _refuse_twins(fields: Mapping[str, FieldSpec], hints: Hints) -> None:
     """Refuse columns that differ in case alone, which not every database tells apart."""
     seen: dict[str, str] = {}
     for name, field in fields.items():
         twin = seen.setdefault(str(field.column.name).casefold(), name)
         if twin != name:
-            raise AnnotationError(
-                field=name,
-                model=model.__name__,
-                problem=f"its column differs from that of {twin!r} in case alone.",
-                at=hints.location,
-            )
+            raise hints.refusal(name, f"its column differs from that of {twin!r} in case alone.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,34 +124,20 @@ class _Draft:
 def _draft(model: type, hints: Hints, name: str) -> _Draft:
     check_identifier(name, "field")
     if name.startswith("_sa_"):
-        raise AnnotationError(
-            field=name,
-            model=model.__name__,
-            problem="names that begin with _sa_ belong to SQLAlchemy.",
-            at=hints.location,
-        )
+        raise hints.refusal(name, "names that begin with _sa_ belong to SQLAlchemy.")
     try:
         resolved = resolve(hints.resolved(name))
     except NameError as error:
-        raise AnnotationError(
-            field=name,
-            model=model.__name__,
-            problem=f"the annotation names {error.name!r}, which is not defined.",
-            advise="import it, or define it before the model",
-            at=hints.location,
-        ) from None
+        raise hints.unknown_name(name, str(error.name)) from None
     except Unsupported as error:
-        raise AnnotationError(
-            field=name,
-            model=model.__name__,
-            problem=f"{error}.",
-            advise=error.advise,
-            at=hints.location,
-        ) from None
+        raise hints.refusal(name, f"{error}.", error.advise) from None
     value = hints.value(name, MISSING)
     info = value if isinstance(value, FieldInfo) else resolved.info or FieldInfo()
     if value is not MISSING and not isinstance(value, FieldInfo):
         info = replace(info, default=value)
+    told = getattr(model, "__dataclass_fields__", {}).get(name)  # a factory leaves no value behind
+    if value is MISSING and told is not None and callable(told.default_factory):
+        info = replace(info, default_factory=told.default_factory)
     return _Draft(model, name, resolved, info, hints.location)
 
 
@@ -421,23 +413,24 @@ def maintained_fields(
         name: replace(field, generated="dataflow") if name in wanted else field
         for name, field in fields.items()
     }
-    return kept | {TENANT: _kept_tenant(kept[TENANT])} if TENANT in wanted else kept
+    return kept | {TENANT: _kept_tenant(model, kept[TENANT])} if TENANT in wanted else kept
 
 
 def _mapped_field(mapper: Mapper[Any], name: str, column: sa.Column[Any]) -> FieldSpec:
     nullable = bool(column.nullable) and not column.primary_key
-    base = _python_type(column)
-    full = KeyText if isinstance(column.type, TextKey) else base
+    base = _python_type(column.type)
+    full = _full_type(column.type, base)
     table: Any = mapper.local_table
     identity = table.autoincrement_column is column and base is int
+    made = is_made_in_sql(column) or isinstance(column.default, sa.Sequence)
     info = FieldInfo(
         primary_key=column.primary_key,
         unique=bool(column.unique),
-        max_length=getattr(column.type, "length", None) if base is str else None,
-        server_default="" if column.server_default is not None else None,
+        max_length=getattr(column.type, "length", None) if full in {str, KeyText} else None,
+        server_default="" if column.server_default is not None or made else None,
     )
     default, factory = _default_of(column)
-    if nullable and default is MISSING and factory is None:
+    if nullable and default is MISSING and factory is None and not made:
         default = None
     return FieldSpec(
         name=name,
@@ -452,14 +445,45 @@ def _mapped_field(mapper: Mapper[Any], name: str, column: sa.Column[Any]) -> Fie
     )
 
 
-def _python_type(column: sa.Column[Any]) -> Any:
-    if isinstance(column.type, sa.Enum) and column.type.enum_class is not None:
-        return column.type.enum_class
+def _full_type(kind: TypeEngine[Any], base: Any) -> Any:
+    """Return the annotation of what a column takes, by the Python type of its values."""
+    if isinstance(kind, sa.ARRAY):
+        part = _python_type(kind.item_type)
+        info = FieldInfo(
+            max_length=getattr(kind.item_type, "length", None) if part is str else None
+        )
+        item = validated_annotation(_full_type(kind.item_type, part), part, info, nullable=True)
+        return array_annotation(item, kind.dimensions)
+    return _text_of(kind) if base is str else base
+
+
+def _text_of(kind: Any) -> Any:
+    """Return the annotation of a column of texts: not each takes all of them."""
+    if isinstance(kind, TextKey):
+        return KeyText
+    if isinstance(kind, sa.Enum) and kind.enums:
+        return Literal[tuple(kind.enums)]
+    return Annotated[str, AfterValidator(_uuid_text)] if isinstance(kind, sa.Uuid) else str
+
+
+def _uuid_text(text: str) -> str:
+    return str(uuid.UUID(text))
+
+
+def is_made_in_sql(column: sa.Column[Any]) -> bool:
+    """Whether a column's default is an SQL expression that SQLAlchemy writes into an INSERT."""
+    default: Any = column.default
+    return default is not None and bool(default.is_clause_element)
+
+
+def _python_type(stored: TypeEngine[Any]) -> Any:
+    if isinstance(stored, sa.Enum) and stored.enum_class is not None:
+        return stored.enum_class
     try:
-        kind = column.type.python_type
+        kind = stored.python_type
     except NotImplementedError:
         return Any
-    is_foreign = not isinstance(column.type, JsonValue)  # holds any document, whatever it says
+    is_foreign = not isinstance(stored, JsonValue)  # holds any document, whatever it says
     return Any if is_foreign and kind in (dict, list) else kind
 
 

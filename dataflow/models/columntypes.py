@@ -9,11 +9,12 @@ from __future__ import annotations
 import datetime as dt
 import enum
 import json
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Context, Decimal
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import TypeAdapter
 from sqlalchemy import (
@@ -253,12 +254,14 @@ def comparable(kind: TypeEngine[Any]) -> TypeEngine[Any]:
     """Return the type of values that are compared with a column: without its bounds.
 
     A cast to `varchar(5)` cuts a text, and one to `numeric(6, 2)` rounds a number, so that
-    a filter would find what is not equal.
+    a filter would find what is not equal; one to `integer` refuses what is only greater.
     """
     if isinstance(kind, ExactDecimal):
         return ExactDecimal()
     if isinstance(kind, Numeric) and not isinstance(kind, Double) and kind.asdecimal:
         return Numeric()
+    if isinstance(kind, Integer) and not isinstance(kind, BigInteger):
+        return BigInteger()
     bounded = isinstance(kind, String) and not isinstance(kind, Enum) and kind.length is not None
     return Text() if bounded else kind
 
@@ -351,6 +354,7 @@ class JsonValue(Converted):
             self.cache_ok = False
         plain = annotation in (dict, list, Any)
         self._adapter: TypeAdapter[Any] | None = None if plain else TypeAdapter(annotation)
+        self._open = _has_any(annotation)
 
     @property
     def python_type(self) -> Any:
@@ -376,7 +380,17 @@ class JsonValue(Converted):
         """
         if type(value) is EncodedJson:
             return value.text
-        return _json_text(value if self._adapter is None else self._dumped(self._adapter, value))
+        if self._adapter is None:
+            return _json_text(value)
+        text = _json_text(self._dumped(self._adapter, value))
+        if self._open:  # what `Any` takes, pydantic would turn into what JSON has
+            try:
+                read = self._adapter.validate_json(text)
+            except ValueError as error:
+                raise _no_document(error) from error
+            if read != value:
+                _refuse_other_values(value, read)
+        return text
 
     @staticmethod
     def _dumped(adapter: TypeAdapter[Any], value: Any) -> Any:
@@ -397,14 +411,39 @@ class JsonValue(Converted):
         return json.loads if adapter is None else adapter.validate_json
 
 
+def _has_any(annotation: Any) -> bool:
+    return annotation is Any or any(map(_has_any, get_args(annotation)))
+
+
+def _refuse_other_values(given: Any, read: Any) -> None:
+    """Refuse what JSON would silently turn into something else; tuples become lists."""
+    if isinstance(given, dict) and isinstance(read, dict):
+        _refuse_other_keys(given)
+        for key, value in given.items():
+            _refuse_other_values(value, read.get(key))
+    elif isinstance(given, list | tuple) and isinstance(read, list | tuple):
+        for one, other in zip(given, read, strict=True):
+            _refuse_other_values(one, other)
+    elif isinstance(given, float) and not math.isfinite(given):
+        raise _no_document(ValueError("Out of range"))
+    elif given != read:
+        reason = f"Object of type {type(given).__name__} is not JSON serializable"
+        raise _no_document(TypeError(reason))
+
+
 def _fixed_text(value: object) -> str:
-    """Return JSON with floats in fixed notation, which PostgreSQL keeps as floats."""
+    """Return JSON with floats in fixed notation, which PostgreSQL keeps as floats.
+
+    The digits are those of `repr`: what a float is as JSON everywhere else.
+    """
     if isinstance(value, dict):
         items = (f"{json.dumps(key)}:{_fixed_text(item)}" for key, item in value.items())
         return "{" + ",".join(items) + "}"
     if isinstance(value, list | tuple):
         return "[" + ",".join(map(_fixed_text, value)) + "]"
-    return format(value, "f") if _is_large(value) else json.dumps(value, ensure_ascii=False)
+    if _is_large(value):
+        return f"{Decimal(repr(value)):f}.0"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _is_large(value: object) -> bool:

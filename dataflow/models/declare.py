@@ -22,7 +22,14 @@ from dataflow.models.tables import table_of
 from dataflow.models.tenancy import TENANT, add_tenant_key, make_unique_within_tenant
 from dataflow.models.unannotated import refuse_unannotated
 
-__all__ = ["CheckTable", "Lookup", "declare_model", "spec_for", "spec_of_mapped"]
+__all__ = [
+    "CheckTable",
+    "Lookup",
+    "declare_model",
+    "refuse_shared_records",
+    "spec_for",
+    "spec_of_mapped",
+]
 
 Lookup = Callable[[str], type]
 CheckTable = Callable[[str, str, str], None]
@@ -58,6 +65,7 @@ def declare_model(
     )
     chosen = _options_of(model, options, plain=not (is_mapped or hints.is_declarative()))
     if is_mapped:
+        refuse_shared_records(model)
         check_table(sa.inspect(model).local_table.fullname, model.__name__, hints.location)
         return spec_of_mapped(model, chosen, hints)
     _refuse_inheritance(model)
@@ -66,6 +74,7 @@ def declare_model(
             model.__tablename__ = chosen.table or table_name(model.__name__)  # type: ignore[attr-defined]  # read by SQLAlchemy
         check_table(model.__tablename__, model.__name__, hints.location)  # type: ignore[attr-defined]  # likewise
         mapping.mapped(model)
+        refuse_shared_records(model)
         return spec_of_mapped(model, chosen, hints)
     name = chosen.table or getattr(model, "__tablename__", None) or table_name(model.__name__)
     check_table(check_identifier(name, "table"), model.__name__, hints.location)
@@ -137,6 +146,32 @@ def _refuse_inheritance(model: type) -> None:
             )
 
 
+def refuse_shared_records(model: type) -> None:
+    """Refuse a mapped class whose records are those of another one, too, in part or by kind.
+
+    Raises:
+        OptionError: Naming the class that it inherits from.
+    """
+    mapper: Mapper[Any] = sa.inspect(model)
+    if mapper.inherits is not None and not mapper.concrete:
+        base = mapper.inherits.class_.__name__
+        raise OptionError(
+            model=model.__name__,
+            problem=f"its records are also those of {base!r}, from which it inherits.",
+            advise=f"adopt {base} alone; sessions and repositories tell the kinds apart",
+        )
+
+
+def _refuse_frozen(model: type) -> None:
+    told: Any = getattr(model, "__dataclass_params__", None)
+    if told is not None and told.frozen:
+        raise OptionError(
+            model=model.__name__,
+            problem="its objects are frozen, and SQLAlchemy sets what the database returns.",
+            advise="write @dataclass without frozen=True, or no dataclass at all",
+        )
+
+
 def _declare_plain(
     model: type,
     name: str,
@@ -145,8 +180,9 @@ def _declare_plain(
     options: ModelOptions,
     hints: Hints,
 ) -> ModelSpec:
+    _refuse_frozen(model)
     refuse_unannotated(model, hints)
-    links = plain_links(model, hints)
+    links = plain_links(hints)
     fields = plain_fields(model, hints, options, skip=links)
     table = table_of(name, mapping.metadata, fields, options, model.__name__)
     properties: dict[str, Any] = {
@@ -173,11 +209,16 @@ def spec_of_mapped(model: type, options: ModelOptions, hints: Hints) -> ModelSpe
         make_unique_within_tenant(table, fields[TENANT].column)
         add_tenant_key(table, fields[TENANT].column)
     links = {
-        key: RelationshipSpec(key, _target_name(link.argument), bool(link.uselist))
+        key: RelationshipSpec(key, _target_name(link.argument), _is_list(link), mapped=True)
         for key, link in mapper._props.items()  # noqa: SLF001 - public access configures mappers, too early
         if isinstance(link, RelationshipProperty)
     }
     return _spec(model, table, fields, links, options, hints)
+
+
+def _is_list(link: RelationshipProperty[Any]) -> bool:
+    """Whether a link leads to a list, as far as its annotation tells."""
+    return link.collection_class is not None if link.uselist is None else link.uselist
 
 
 def _target_name(argument: Any) -> str:
@@ -252,7 +293,7 @@ def spec_for(model: type) -> ModelSpec:
     Raises:
         OptionError: If it is neither.
     """
-    found = vars(model).get("__dataflow__")
+    found = vars(model).get("__dataflow__") if isinstance(model, type) else None
     if isinstance(found, ModelSpec):
         return found
     if not isinstance(sa.inspect(model, raiseerr=False), Mapper):

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import RelationshipProperty, registry
+
 from dataflow.models.fields import MISSING
-from dataflow.models.spec import FieldSpec, ModelSpec
+from dataflow.models.spec import FieldSpec, ModelSpec, RelationshipSpec
 
 __all__ = ["describe_model"]
 
@@ -19,12 +24,34 @@ def describe_model(spec: ModelSpec) -> dict[str, Any]:
         "key": list(spec.key),
         "fields": {name: _describe_field(field) for name, field in spec.fields.items()},
         "relationships": {
-            link.name: {"target": link.target, "many": link.many}
+            link.name: {"target": link.target, "many": _leads_to_many(spec, link)}
             for link in spec.relationships.values()
         },
         "options": asdict(spec.options),
         "location": spec.location,
     }
+
+
+def _leads_to_many(spec: ModelSpec, link: RelationshipSpec) -> bool:
+    """Whether a link leads to a list; of mapped ones SQLAlchemy knows when it has seen all."""
+    mapper: Any = sa.inspect(spec.model)
+    if link.mapped and _is_complete(mapper.registry):
+        with suppress(SQLAlchemyError):
+            return bool(mapper.relationships[link.name].uselist)
+    return link.many
+
+
+def _is_complete(mapping: registry) -> bool:
+    """Whether all links lead to classes that are there; else SQLAlchemy gives up for good."""
+    known = mapping._class_registry  # noqa: SLF001 - resolving a name any other way configures
+    links = [
+        link
+        for mapper in mapping.mappers
+        for link in mapper._props.values()  # noqa: SLF001 - public access configures, too
+        if isinstance(link, RelationshipProperty)
+    ]
+    names = [link.argument for link in links if isinstance(link.argument, str)]
+    return all(name.rpartition(".")[2] in known for name in names)
 
 
 def _describe_field(field: FieldSpec) -> dict[str, Any]:

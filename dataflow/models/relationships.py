@@ -9,44 +9,37 @@ from typing import Any, Union, get_args, get_origin
 
 from sqlalchemy.orm import RelationshipProperty, relationship
 
-from dataflow.errors import AnnotationError
-from dataflow.models.annotations import resolve
+from dataflow.models.annotations import Unsupported, resolve
 from dataflow.models.fields import RelationshipInfo
 from dataflow.models.hints import Hints
 from dataflow.models.spec import FieldSpec, RelationshipSpec
 
 __all__ = ["link_property", "plain_links"]
 
+_FORMS = 'write it as author: User, or posts: list["Post"]'
 _LIST = re.compile(r"(?:typing\.)?[Ll]ist\[(?P<inner>.+)\]\Z")
 _OPTIONAL = re.compile(r"(?:typing\.)?Optional\[(?P<inner>.+)\]\Z|(?P<plain>.+?)\s*\|\s*None\Z")
 
 
-def plain_links(model: type, hints: Hints) -> dict[str, RelationshipSpec]:
+def plain_links(hints: Hints) -> dict[str, RelationshipSpec]:
     """Return the fields of a plain class that are written with `Relationship()`."""
     links = {}
     for name in hints.raw:
         value = hints.value(name, None)
         if isinstance(value, RelationshipInfo):
-            links[name] = _link(model, hints, name, value)
+            links[name] = _link(hints, name, value)
     return links
 
 
-def _link(model: type, hints: Hints, name: str, info: RelationshipInfo) -> RelationshipSpec:
-    annotation = hints.raw[name][0]
+def _link(hints: Hints, name: str, info: RelationshipInfo) -> RelationshipSpec:
     try:
-        annotation = hints.resolved(name)
+        target, many = _read_type(hints.resolved(name))
     except NameError:
-        target, many = _read_text(_source_of(annotation))
-    else:
-        target, many = _read_type(annotation)
+        target, many = _read_text(_source_of(hints.raw[name][0]))
+    except Unsupported as error:
+        raise hints.refusal(name, f"{error}.", _FORMS) from None
     if not target.isidentifier():
-        raise AnnotationError(
-            field=name,
-            model=model.__name__,
-            problem=f"a relationship cannot lead to {target!r}.",
-            advise='write it as author: User, or posts: list["Post"]',
-            at=hints.location,
-        )
+        raise hints.refusal(name, f"a relationship cannot lead to {target!r}.", _FORMS)
     return RelationshipSpec(name, target, many, info.back_populates, info.foreign_key)
 
 
@@ -103,6 +96,10 @@ def link_property(
         key = next(item for item in fields.values() if item.info.primary_key)
         if not link.many:
             options["remote_side"] = [key.column]
+    if link.many:
+        # What becomes of the others is said by on_delete, not by NULL in what is loaded.
+        # Without a link back, it is this side that tells of one that was taken out.
+        options["passive_deletes"] = True if link.back_populates is None else "all"
     return relationship(
         lambda: lookup(link.target),
         uselist=link.many,

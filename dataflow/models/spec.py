@@ -85,6 +85,7 @@ class RelationshipSpec:
     Attributes:
         target: The other model's name.
         many: Whether the link leads to a list.
+        mapped: Whether the class's author wrote a `relationship()`, which says how to follow it.
     """
 
     name: str
@@ -92,6 +93,7 @@ class RelationshipSpec:
     many: bool
     back_populates: str | None = None
     foreign_key: str | None = None
+    mapped: bool = False
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ class ModelSpec:
         Raises:
             UnknownFieldError: Naming the nearest field.
         """
-        found = self.fields.get(name)
+        found = self.fields.get(name) if isinstance(name, str) else None
         if found is None:
             raise UnknownFieldError(
                 name=name, model=self.name, known=tuple(self.fields) + self.link_names, at=at

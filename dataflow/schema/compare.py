@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from dataflow.models.spec import ModelSpec
+from dataflow.schema.links import mark_late
 from dataflow.schema.plan import Change
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "compare",
     "comparison_options",
     "completed",
+    "fills_first",
     "flat",
     "is_wider",
     "migration_context",
@@ -40,6 +42,7 @@ def comparison_options(specs: Sequence[ModelSpec], dropped: Sequence[str] = ()) 
     that are named in `dropped`.
     """
     known = {spec.table.name for spec in specs} | set(dropped)
+    mark_late(spec.table for spec in specs)  # before Alembic puts the tables in order
 
     def include_name(name: str | None, kind: str, parents: Any) -> bool:
         del parents
@@ -104,6 +107,7 @@ def completed(
     which foreign keys go first and come back last.
     """
     operations = [item for item in operations if "TableComment" not in type(item).__name__]
+    operations += _late_links(connection, specs, operations)
     tables = {spec.table.name: spec.table for spec in specs}
     for operation in operations:
         if getattr(operation, "modify_type", None) is not None:
@@ -121,6 +125,19 @@ def completed(
     if not changes and not _hang_together(operations):
         return operations
     return sorted([*operations, *changes], key=_phase)
+
+
+def _late_links(
+    connection: sa.Connection, specs: Sequence[ModelSpec], operations: Operations
+) -> Iterator[Any]:
+    """Take foreign keys that must wait out of new tables, and yield them as operations."""
+    late = mark_late(spec.table for spec in specs) if connection.dialect.supports_alter else []
+    ops = alembic("operations.ops")
+    for operation in operations:
+        if isinstance(operation, ops.CreateTableOp):
+            taken = [link for link in late if link.table.name == operation.table_name]
+            operation.columns = [item for item in operation.columns if item not in set(taken)]
+            yield from map(ops.CreateForeignKeyOp.from_constraint, taken)
 
 
 def _hang_together(operations: Sequence[Any]) -> bool:
@@ -159,6 +176,15 @@ _PHASES = (
 
 def _phase(operation: Any) -> int:
     return 0 if _drops_link(operation) else _PHASES.index(type(operation).__name__)
+
+
+def fills_first(operation: Any) -> bool:
+    """Whether records get a value before all else, so that the audit's triggers write it down.
+
+    A value of a new type can only come after the type.
+    """
+    required = getattr(operation, "modify_nullable", None) is False
+    return required and operation.modify_type is None
 
 
 def steps_of(operation: Any) -> list[Any]:
@@ -223,12 +249,26 @@ def is_wider(old: Any, new: Any) -> bool:
     if isinstance(plain, sa.String) and isinstance(old, sa.String):
         length = getattr(plain, "length", None)
         return length is None or (old.length is not None and old.length <= length)
+    if _is_exact(plain) and _is_exact(old):
+        return _has_digits_of(old, plain)
     widths = [sa.SmallInteger, sa.Integer, sa.BigInteger]
     ranks = [
         max((n for n, width in enumerate(widths) if isinstance(kind, width)), default=None)
         for kind in (old, plain)
     ]
     return None not in ranks and ranks[0] <= ranks[1]  # type: ignore[operator]  # neither is None
+
+
+def _is_exact(kind: Any) -> bool:
+    return isinstance(kind, sa.Numeric) and not isinstance(kind, sa.Float)
+
+
+def _has_digits_of(old: Any, new: Any) -> bool:
+    """Whether decimals of one type have enough digits in the other, before and after the point."""
+    if new.precision is None or old.precision is None:
+        return new.precision is None
+    had, has = old.scale or 0, new.scale or 0
+    return bool(had <= has and old.precision - had <= new.precision - has)
 
 
 def _index(kind: str) -> Callable[[Any], Change]:

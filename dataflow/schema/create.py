@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import Context
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.sql.elements import quoted_name
 
 from dataflow.database.database import Database
 from dataflow.errors import LoopError, SchemaDriftError, did_you_mean
 from dataflow.models.fields import MISSING
 from dataflow.models.spec import FieldSpec, ModelSpec
+from dataflow.models.tenancy import TENANT
 from dataflow.schema.difference import Difference, find_difference
+from dataflow.schema.links import links_of, mark_late
 from dataflow.schema.triggers import TriggerWork, describe, find_trigger_work
 from dataflow.schema.work import run_schema_work
 
@@ -115,19 +120,31 @@ async def reflect_tables(database: Database, metadata: sa.MetaData, names: Seque
                 raise SchemaDriftError(
                     problem=f"there is no table {name!r}.", advise=did_you_mean(name, known)
                 )
-        metadata.reflect(connection, only=list(names), views=True)
+        with _quoted_names(metadata):
+            metadata.reflect(connection, only=list(names), views=True)
 
     await run_schema_work(database, reflect, write=False)
+
+
+@contextmanager
+def _quoted_names(metadata: sa.MetaData) -> Iterator[None]:
+    """Let names that are read be quoted: not all words that databases reserve are known."""
+
+    def quote(inspector: Any, table: sa.Table, column: Any) -> None:
+        del inspector, table
+        column["key"], column["name"] = column["name"], quoted_name(column["name"], quote=True)
+
+    event.listen(metadata, "column_reflect", quote)
+    try:
+        yield
+    finally:
+        event.remove(metadata, "column_reflect", quote)
 
 
 def _create(connection: sa.Connection, database: Database, specs: Sequence[ModelSpec]) -> None:
     missing = find_difference(connection, specs)
     _refuse_impossible(connection, missing)
-    tables = [spec.table for spec in missing.tables]
-    if tables:
-        tables[0].metadata.create_all(connection, tables=_same_metadata(tables), checkfirst=False)
-        for table in _other_metadata(tables):
-            table.create(connection)
+    _create_tables(connection, [spec.table for spec in missing.tables])
     for spec, name in missing.columns:
         for statement in add_column(spec, spec.fields[name], database.driver.dialect):
             connection.exec_driver_sql(statement)
@@ -136,13 +153,13 @@ def _create(connection: sa.Connection, database: Database, specs: Sequence[Model
         connection.exec_driver_sql(statement)
 
 
-def _same_metadata(tables: Sequence[sa.Table]) -> list[sa.Table]:
-    return [table for table in tables if table.metadata is tables[0].metadata]
-
-
-def _other_metadata(tables: Sequence[sa.Table]) -> list[sa.Table]:
-    others = [table for table in tables if table.metadata is not tables[0].metadata]
-    return sa.sql.ddl.sort_tables(others)
+def _create_tables(connection: sa.Connection, tables: Sequence[sa.Table]) -> None:
+    late = mark_late(tables)
+    for table in sa.sql.ddl.sort_tables(tables):
+        table.create(connection)
+    if connection.dialect.supports_alter:
+        for link in late:
+            connection.execute(sa.schema.AddConstraint(link, isolate_from_table=False))
 
 
 def _refuse_impossible(connection: sa.Connection, missing: Difference) -> None:
@@ -163,9 +180,14 @@ def _impossible(
         return problem, f"give {spec.name}.{field.name} a default, or allow None"
     if field.column.primary_key:
         return f"is a part of the key of {spec.name!r}", "run db.migrations.apply()"
-    if any(len(link.columns) > 1 for link in _links(field)):
+    others = {column.name for link in _links(field) for column in link.columns} - {
+        field.column.name
+    }
+    if others - {TENANT}:
         problem = "is one of several that make a foreign key together"
         return problem, "run db.migrations.apply()"
+    if others and not connection.dialect.supports_alter:
+        return "leads to records of the same tenant", "run db.migrations.apply()"
     return without_value(connection, spec, field)
 
 
@@ -181,8 +203,9 @@ def without_value(
 
 
 def _links(field: FieldSpec) -> list[sa.ForeignKeyConstraint]:
-    keys = field.column.foreign_keys
-    return [key.constraint for key in keys if key.constraint is not None]
+    """Return the foreign keys that a field's column is a part of, as the database has them."""
+    links = links_of(field.column.table)
+    return [link for link in links if field.column in list(link.columns)]
 
 
 def add_column(
@@ -204,11 +227,14 @@ def add_column(
         parts.append(f"DEFAULT {default}")
     if not field.nullable:
         parts.append("NOT NULL")
-    for link in _links(field) if linked else ():
+    links = _links(field) if linked else []
+    compiler = dialect.ddl_compiler(dialect, sa.schema.CreateTable(spec.table))
+    for link in links if not dialect.supports_alter else ():
         target, name = link.elements[0].column, preparer.format_constraint(link)
         reference = f"{preparer.format_table(target.table)} ({preparer.format_column(target)})"
         parts.append(f"CONSTRAINT {name} REFERENCES {reference}")
-    statements = [" ".join(parts)]
+        parts.append(compiler.define_constraint_cascades(link).strip())
+    statements = [" ".join(filter(None, parts))]
     statements += [
         str(sa.schema.CreateIndex(index).compile(dialect=dialect))
         for index in spec.table.indexes
@@ -217,6 +243,9 @@ def add_column(
     if field.column.unique:
         name = preparer.quote(f"uq_{spec.table.name}_{field.column.name}"[:63])
         statements.append(f"CREATE UNIQUE INDEX {name} ON {table} ({column})")
+    for link in links if dialect.supports_alter else ():
+        added = sa.schema.AddConstraint(link, isolate_from_table=False)
+        statements.append(str(added.compile(dialect=dialect)))
     return statements
 
 

@@ -20,7 +20,7 @@ from dataflow.database.driver import Driver
 from dataflow.models.columntypes import Converted, EnumValue, JsonValue
 from dataflow.models.naming import NAMING
 from dataflow.models.spec import FieldSpec, ModelSpec
-from dataflow.schema.compare import changes_of, completed, flat, steps_of
+from dataflow.schema.compare import changes_of, completed, fills_first, flat, steps_of
 from dataflow.schema.create import default_value
 from dataflow.schema.guardsteps import guard_steps
 from dataflow.schema.migrate import check_losses, possible_renames, trigger_changes
@@ -110,16 +110,26 @@ def directives(
         }
         backwards = [operation.reverse() for operation in reversed(operations)]
         forth, back = _renamings(renames)
-        upgrade = [step for item in operations for step in _forwards(item, fields)]
+        filled, upgrade = _upgrading(operations, fields)
         downgrade = [step for item in backwards for step in _backwards(item, fields)]
         scripts[0].upgrade_ops.ops[:] = [
-            *forth, *guards.before, *_grouped(upgrade), *guards.after
+            *forth, *guards.first, *filled, *guards.before, *_grouped(upgrade), *guards.after
         ]  # fmt: skip
         scripts[0].downgrade_ops.ops[:] = [
             *guards.undo_after, *_grouped(downgrade), *guards.undo_before, *back
         ]  # fmt: skip
 
     return prepare
+
+
+def _upgrading(operations: Iterable[Any], fields: Fields) -> tuple[list[Any], list[Any]]:
+    """Return the steps of operations, with those apart that come before all others."""
+    early, rest = list[Any](), list[Any]()
+    for operation in operations:
+        first = fills_first(operation)
+        for step in _forwards(operation, fields):
+            (early if first and isinstance(step, FillOp) else rest).append(step)
+    return early, rest
 
 
 def _renamings(renames: Mapping[str, str]) -> tuple[list[RenameOp], list[RenameOp]]:

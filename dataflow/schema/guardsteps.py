@@ -35,8 +35,13 @@ class SqlOp(ops.MigrateOperation):
 
 @dataclass(frozen=True, slots=True)
 class GuardSteps:
-    """What a file does about triggers, before and after its tables change, and back."""
+    """What a file does about triggers, before and after its tables change, and back.
 
+    Attributes:
+        first: What is out of the way even before records change.
+    """
+
+    first: tuple[Any, ...]
     before: tuple[Any, ...]
     after: tuple[Any, ...]
     undo_after: tuple[Any, ...]
@@ -57,7 +62,8 @@ def guard_steps(connection: sa.Connection, driver: Driver, work: TriggerWork) ->
     dialect = driver.dialect.name
     creates = [*(item.create for item in work.support.values()), *work.triggers]
     return GuardSteps(
-        _sql(dialect, [*work.drops, *work.unwanted_drops]),
+        _sql(dialect, work.obstacles),
+        _sql(dialect, work.other_drops),
         (*tables, *_sql(dialect, creates)),
         (
             *_sql(dialect, work.undo),

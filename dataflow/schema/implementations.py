@@ -15,6 +15,7 @@ from alembic.ddl.sqlite import SQLiteImpl
 
 from dataflow.models.columntypes import DECIMAL_COLLATION, ExactDecimal
 from dataflow.schema.compare import is_wider
+from dataflow.schema.numbers import check_numbers
 from dataflow.schema.plan import Change
 from dataflow.schema.rendering import literal_text
 
@@ -78,11 +79,28 @@ class OwnSqlite(Guarded, SQLiteImpl):
 
     transactional_ddl = True
     _rebuilt: sa.Table | None = None
+    _retyped: tuple[sa.Column[Any], ...] = ()
     _sequence: int | None = None
     _after: tuple[str, ...] = ()
 
     def cast_for_batch_migrate(self, existing: Any, existing_transfer: Any, new_type: Any) -> None:
         """Cast nothing: the new column's affinity converts what it can, and loses nothing."""
+
+    def correct_for_autogen_foreignkeys(self, conn_fks: Any, metadata_fks: Any) -> None:
+        """Read what ON DELETE and ON UPDATE say where a column says it, as added ones do."""
+        super().correct_for_autogen_foreignkeys(conn_fks, metadata_fks)
+        for link in conn_fks:
+            if link.ondelete is None and link.onupdate is None:
+                link.ondelete, link.onupdate = self._actions(link)
+
+    def _actions(self, link: sa.ForeignKeyConstraint) -> list[str | None]:
+        columns = "SELECT on_delete, on_update FROM pragma_foreign_key_list(:table)"
+        found = self.connection.execute(  # type: ignore[union-attr]  # there is one in a comparison
+            sa.text(f'{columns} WHERE "from" = :column'),
+            {"table": link.table.name, "column": link.column_keys[0]},
+        ).all()
+        actions = found[0] if len(found) == 1 else ("NO ACTION", "NO ACTION")
+        return [None if action == "NO ACTION" else action for action in actions]
 
     def autogen_column_reflect(
         self, inspector: sa.Inspector, table: sa.Table, column_info: Any
@@ -102,17 +120,20 @@ class OwnSqlite(Guarded, SQLiteImpl):
             default = getattr(column.server_default, "arg", None)
             if isinstance(default, sa.TextClause):
                 column.server_default = sa.DefaultClause(literal_text(default))
+        retyped = list[sa.Column[Any]]()
         for column in table.c:
             if column.name not in batch_impl.columns:
                 self.before_loss(Change("drop column", table.name, column.name))
                 continue
             new = batch_impl.columns[column.name]
             if repr(new.type) != repr(column.type):
+                retyped.append(new)
                 self.changes_type(table.name, column.name, column.type, new.type)
             elif column.name in self._collations(table.name):
                 new.type = sa.TEXT(collation=self._collations(table.name)[column.name])
         self._give_nothing(batch_impl, table)
         self._rebuilt = table
+        self._retyped = tuple(retyped)
         self._after = tuple(self._unread(table))
         self._sequence = self._sequence_of(table.name)
         key = list(batch_impl.new_table.primary_key.columns)
@@ -148,6 +169,8 @@ class OwnSqlite(Guarded, SQLiteImpl):
             self._run("INSERT INTO sqlite_sequence VALUES (?, ?)", new_table_name, self._sequence)
         for statement in self._after:
             self._run(statement)
+        if self.connection is not None and not self.as_sql:
+            check_numbers(self.connection, new_table_name, self._retyped)
         self._rebuilt = None
 
     def _run(self, sql: str, *values: Any) -> list[Any]:

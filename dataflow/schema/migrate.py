@@ -12,9 +12,11 @@ from dataflow.errors import DataLossError, ParameterError, SchemaDriftError, did
 from dataflow.models.spec import ModelSpec
 from dataflow.schema.compare import changes_of, compare
 from dataflow.schema.create import without_value
+from dataflow.schema.numbers import check_numbers
 from dataflow.schema.plan import Change, ChangeKind, MigrationPlan
 from dataflow.schema.statements import (
     altering_statements,
+    filling_statements,
     rebuilding_statements,
     rename_statements,
     table_of,
@@ -81,6 +83,8 @@ async def apply_migration(
         for statement in plan.statements[done:]:
             connection.exec_driver_sql(statement)
         check_references(connection, database)
+        if database.driver.before_rebuild:
+            _check_new_types(connection, specs, plan)
         return plan
 
     prelude = database.driver.before_rebuild
@@ -112,6 +116,19 @@ def _check_additions(
             raise SchemaDriftError(problem=f"{missed[0]}.", advise=missed[1])
 
 
+def _check_new_types(
+    connection: sa.Connection, specs: Sequence[ModelSpec], plan: MigrationPlan
+) -> None:
+    for spec in specs:
+        names = {
+            change.name
+            for change in plan.changes
+            if change.kind == "alter column" and change.table == spec.table.fullname
+        }
+        columns = [column for column in spec.table.columns if column.name in names]
+        check_numbers(connection, str(spec.table.name), columns)
+
+
 def _plan(
     connection: sa.Connection,
     database: Database,
@@ -135,7 +152,8 @@ def _plan(
     else:
         statements = altering_statements(operations, specs, connection.dialect)
     creates = work.creates(connection.dialect)
-    ordered = (*first, *work.drops, *work.unwanted_drops, *statements, *creates)
+    fills = filling_statements(operations, specs, connection.dialect)
+    ordered = (*first, *work.obstacles, *fills, *work.other_drops, *statements, *creates)
     return MigrationPlan(tuple(changes), ordered, possible_renames(operations))
 
 
@@ -188,8 +206,9 @@ def check_names(
     """Check that what is renamed or dropped exists.
 
     Raises:
-        ParameterError: For a rename between a table and a column.
-        SchemaDriftError: Naming the nearest name that the database has.
+        ParameterError: For a rename between a table and a column, or into another table.
+        SchemaDriftError: Naming the nearest name that the database has, or a new one that
+            is taken.
     """
     inspector = sa.inspect(connection)
     tables = inspector.get_table_names()
@@ -200,6 +219,10 @@ def check_names(
                 f"a rename goes from table to table or column to column, not {old!r}: {new!r}."
             )
             raise ParameterError(problem=problem)
+        place = new.rpartition(".")[0]
+        if place not in ("", table, renames.get(table)):
+            problem = f"a column stays in its table, which {old!r}: {new!r} does not say."
+            raise ParameterError(problem=problem)
         if table not in tables:
             problem = f"there is no table {table!r} to rename."
             raise SchemaDriftError(problem=problem, advise=did_you_mean(table, tables))
@@ -207,10 +230,31 @@ def check_names(
         if column and column not in columns:
             problem = f"there is no column {old!r} to rename."
             raise SchemaDriftError(problem=problem, advise=did_you_mean(column, columns))
+    _check_free(inspector, renames)
     for name in drop_tables:
         if name not in tables:
             problem = f"there is no table {name!r} to drop."
             raise SchemaDriftError(problem=problem, advise=did_you_mean(name, tables))
+
+
+def _check_free(inspector: sa.Inspector, renames: Mapping[str, str]) -> None:
+    """Refuse a rename to a name that something else has when its turn comes.
+
+    Whether names have been swapped before cannot be seen: another process that does the
+    same would swap them back.
+    """
+    tables = inspector.get_table_names()
+    named = {old.rpartition(".")[0] for old in renames}.intersection(tables)
+    taken = {f"{t}.{c['name']}" for t in named for c in inspector.get_columns(t)} | set(tables)
+    for old, new in sorted(renames.items(), key=lambda pair: "." in pair[0]):  # tables first
+        place, dot, _ = old.rpartition(".")
+        name = f"{place}{dot}{new.rpartition('.')[2]}"
+        if name in taken:
+            raise SchemaDriftError(
+                problem=f"{name!r} exists already, so {old!r} cannot get its name.",
+                advise="swap two names in migrations one after another, by way of a free name",
+            )
+        taken = (taken - {old}) | {name}
 
 
 def possible_renames(operations: Sequence[object]) -> dict[str, str]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
 
 from dataflow.database.database import Database
-from dataflow.errors import MigrationError, SchemaDriftError
+from dataflow.errors import MigrationError, ParameterError, SchemaDriftError, shown
 from dataflow.models.spec import ModelSpec
 from dataflow.portal import sync_call
 from dataflow.schema.migrate import apply_migration, plan_migration
@@ -17,6 +18,33 @@ from dataflow.schema.plan import MigrationPlan, Revision
 __all__ = ["AsyncMigrations", "Migrations"]
 
 Specs = Callable[[], Sequence[ModelSpec]]
+
+
+def _text(name: str, value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    raise ParameterError(problem=f"{name} must be a text, not {shown(value)}.")
+
+
+def _renames(renames: Any) -> dict[str, str]:
+    """Return renames as a dict of texts; None: none."""
+    found = {} if renames is None else renames
+    if isinstance(found, Mapping) and all(
+        isinstance(name, str) and name for pair in found.items() for name in pair
+    ):
+        return dict(found)
+    raise ParameterError(
+        problem=f"renames must be a dict from old names to new ones, not {shown(renames)}.",
+        advise='write {"users.name": "users.full_name"} or {"people": "persons"}',
+    )
+
+
+def _tables(names: Any) -> tuple[str, ...]:
+    """Return names of tables; a single text is a list of one."""
+    found = [names] if isinstance(names, str) else names
+    if isinstance(found, Sequence | AbstractSet) and all(isinstance(name, str) for name in found):
+        return tuple(found)
+    raise ParameterError(problem=f"drop_tables must be a list of names, not {shown(names)}.")
 
 
 class AsyncMigrations:
@@ -48,10 +76,12 @@ class AsyncMigrations:
             drop_tables: Tables without a model that are to go; others are left alone.
 
         Raises:
-            SchemaDriftError: For a name that the database does not have.
+            ParameterError: If renames or tables are given in another shape.
+            SchemaDriftError: For a name that the database does not have, or a new one that
+                it has already.
         """
         return await plan_migration(
-            self._database, self.specs(), dict(renames or {}), tuple(drop_tables)
+            self._database, self.specs(), _renames(renames), _tables(drop_tables)
         )
 
     async def apply(
@@ -76,7 +106,7 @@ class AsyncMigrations:
             DatabaseBusyError: If a table stays locked by others.
         """
         return await apply_migration(
-            self._database, self.specs(), dict(renames or {}), tuple(drop_tables),
+            self._database, self.specs(), _renames(renames), _tables(drop_tables),
             allow_drop=allow_drop,
         )  # fmt: skip
 
@@ -134,8 +164,9 @@ class AsyncMigrations:
         """
         revisions = importlib.import_module("dataflow.schema.revisions")
         draft = revisions.Draft(
-            message, autogenerate, dict(renames or {}), tuple(drop_tables), allow_drop
-        )
+            _text("message", message), autogenerate, _renames(renames), _tables(drop_tables),
+            allow_drop,
+        )  # fmt: skip
         written: Revision = await self._revisions.write(draft)
         return written
 
@@ -156,7 +187,9 @@ class AsyncMigrations:
             MigrationError: If a file cannot be loaded or fails, or a revision is unknown.
             DatabaseBusyError: If a table stays locked by others.
         """
-        done: list[Revision] = await self._revisions.upgrade(target, allow_drop=allow_drop)
+        done: list[Revision] = await self._revisions.upgrade(
+            _text("target", target), allow_drop=allow_drop
+        )
         return done
 
     async def downgrade(self, target: str, *, allow_drop: bool = False) -> Sequence[Revision]:
@@ -170,7 +203,9 @@ class AsyncMigrations:
             DataLossError: As for `upgrade`.
             MigrationError: As for `upgrade`.
         """
-        done: list[Revision] = await self._revisions.downgrade(target, allow_drop=allow_drop)
+        done: list[Revision] = await self._revisions.downgrade(
+            _text("target", target), allow_drop=allow_drop
+        )
         return done
 
     async def stamp(self, target: str = "head") -> None:
@@ -181,7 +216,7 @@ class AsyncMigrations:
         Raises:
             MigrationError: If the revision is unknown.
         """
-        await self._revisions.stamp(target)
+        await self._revisions.stamp(_text("target", target))
 
     async def current(self) -> str | None:
         """Return the revision at which the database is; None before the first.

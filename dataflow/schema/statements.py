@@ -8,10 +8,16 @@ from typing import Any
 import sqlalchemy as sa
 
 from dataflow.models.spec import ModelSpec
-from dataflow.schema.compare import alembic, steps_of, with_own_implementation
+from dataflow.schema.compare import alembic, fills_first, steps_of, with_own_implementation
 from dataflow.schema.create import add_column, default_literal
 
-__all__ = ["altering_statements", "rebuilding_statements", "rename_statements", "table_of"]
+__all__ = [
+    "altering_statements",
+    "filling_statements",
+    "rebuilding_statements",
+    "rename_statements",
+    "table_of",
+]
 
 _DIRECT = ("CreateTableOp", "DropTableOp", "CreateIndexOp", "DropIndexOp")
 
@@ -52,9 +58,19 @@ def altering_statements(
             found.append(add_column(spec, spec.fields[name], dialect, linked=False)[0])
             continue
         for step in steps_of(operation):
-            found += _filled(step, by_table, dialect)
+            if not fills_first(operation):
+                found += _filled(step, by_table, dialect)
             invoke(step)
     return [text for text in found if text]
+
+
+def filling_statements(
+    operations: Sequence[Any], specs: Sequence[ModelSpec], dialect: sa.Dialect
+) -> list[str]:
+    """Return what gives records their default in columns that become required, before all else."""
+    by_table = {spec.table.name: spec for spec in specs}
+    early = filter(fills_first, operations)
+    return [text for operation in early for text in _filled(operation, by_table, dialect)]
 
 
 def _filled(operation: Any, by_table: Mapping[str, ModelSpec], dialect: sa.Dialect) -> list[str]:

@@ -32,6 +32,7 @@ class TriggerWork:
         stale: Names of triggers and policies whose definition is another one now.
         drops: Statements that remove what is stale, to run before tables change.
         unwanted_drops: Statements that remove what is unwanted, likewise.
+        obstacles: Those of both kinds that records must be rid of before they change.
         tables: Tables of the audit log to create, after it.
         support: What triggers need and the database lacks, by name, to create then.
         triggers: Statements that create triggers and policies, to run last.
@@ -44,10 +45,17 @@ class TriggerWork:
     stale: frozenset[str] = frozenset()
     drops: tuple[str, ...] = ()
     unwanted_drops: tuple[str, ...] = ()
+    obstacles: tuple[str, ...] = ()
     tables: tuple[sa.Table, ...] = ()
     support: Mapping[str, Support] = field(default_factory=dict)
     triggers: tuple[str, ...] = ()
     undo: tuple[str, ...] = ()
+
+    @property
+    def other_drops(self) -> list[str]:
+        """Statements that remove what is no obstacle, and may watch over changes of records."""
+        drops = (*self.drops, *self.unwanted_drops)
+        return [drop for drop in drops if drop not in self.obstacles]
 
     def creates(self, dialect: sa.Dialect) -> Iterator[str]:
         """Yield the statements that create what is missing, to run after tables change."""
@@ -140,6 +148,7 @@ class _Work:
         self._stale: list[str] = []
         self._drops: list[str] = []
         self._unwanted_drops: list[str] = []
+        self._obstacles: list[str] = []
         self._tables: tuple[sa.Table, ...] = ()
         self._support: dict[str, Support] = {}
         self._undo_support: list[str] = []
@@ -172,24 +181,27 @@ class _Work:
         there = self._present.get(table, [])
         kept = set(there) & set(wanted)
         if table in self._renewed:
-            kept = {name for name in kept if "_refuse_" not in name and not is_policy(name)}
+            kept = {name for name in kept if not _obstructs(name)}
         self._supported |= bool(guard.audited or guard.refused)
-        for name in there:
-            drop = self._driver.trigger_drop(name, guard.table)
-            if name in kept:
-                continue
-            if name[_DIGEST:] in kinds:
-                self._stale.append(name)
-                self._drops.append(drop)
-            else:
-                self._unwanted.append((table, name))
-                self._unwanted_drops.append(drop)
+        self._remove(guard, [name for name in there if name not in kept], kinds)
         for name, statements in wanted.items():
             if name not in kept:
                 self._creates += statements
                 self._undo.append(self._driver.trigger_drop(name, guard.table))
             if name not in there:
                 self._missing.append((table, name))
+
+    def _remove(self, guard: Guard, names: Iterable[str], kinds: Collection[str]) -> None:
+        for name in names:
+            drop = self._driver.trigger_drop(name, guard.table)
+            if _obstructs(name):
+                self._obstacles.append(drop)
+            if name[_DIGEST:] in kinds:
+                self._stale.append(name)
+                self._drops.append(drop)
+            else:
+                self._unwanted.append((guard.table.fullname, name))
+                self._unwanted_drops.append(drop)
 
     def _unwatched(self) -> Iterator[tuple[str, str]]:
         for table, name in self._missing:
@@ -204,11 +216,17 @@ class _Work:
             frozenset(self._stale),
             once(self._drops),
             once(self._unwanted_drops),
+            once(self._obstacles),
             self._tables,
             self._support,
             once(self._creates),
             once(filter(None, [*self._undo, *self._undo_support])),
         )
+
+
+def _obstructs(name: str) -> bool:
+    """Whether something keeps records from being changed."""
+    return "_refuse_" in name or is_policy(name)
 
 
 def once(statements: Iterable[str]) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import uuid
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -217,6 +218,80 @@ def test_a_wrong_rename_names_the_nearest(
 
     with pytest.raises(kind):
         db.migrations.plan(renames=renames)
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"renames": 5}, "renames must be a dict from old names to new ones, not 5."),
+        ({"renames": ["x"]}, "renames must be a dict from old names to new ones, not ['x']."),
+        ({"renames": {5: "a"}}, "renames must be a dict from old names to new ones, not {5: 'a'}."),
+        ({"renames": {"a": 5}}, "renames must be a dict from old names to new ones, not {'a': 5}."),
+        ({"drop_tables": 5}, "drop_tables must be a list of names, not 5."),
+        ({"drop_tables": [5]}, "drop_tables must be a list of names, not [5]."),
+    ],
+    ids=str,
+)
+def test_arguments_in_another_shape_are_refused(
+    memory: DataFlow, options: dict[str, Any], problem: str
+):
+    migrations = memory.migrations
+    for call in (migrations.plan, migrations.apply, partial(migrations.revision, "x")):
+        with pytest.raises(ParameterError) as caught:
+            call(**options)
+
+        assert caught.value.problem_text() == problem
+
+
+@pytest.mark.parametrize("call", ["revision", "upgrade", "downgrade", "stamp"])
+def test_a_message_or_a_revision_that_is_no_text_is_refused(memory: DataFlow, call: str):
+    with pytest.raises(ParameterError, match="must be a text, not 5"):
+        getattr(memory.migrations, call)(5)
+
+
+@pytest.mark.parametrize(
+    ("renames", "taken"),
+    [
+        ({"users.name": "users.age", "users.age": "users.name"}, "users.age"),
+        ({"users.name": "users.age"}, "users.age"),
+        ({"users": "teams", "users.name": "users.full_name"}, "teams"),
+        ({"users": "humans", "users.name": "humans.x", "users.age": "humans.x"}, "users.x"),
+    ],
+    ids=str,
+)
+def test_a_new_name_that_is_taken_is_refused(db: DataFlow, renames: dict[str, str], taken: str):
+    first_version(db)
+
+    with pytest.raises(SchemaDriftError, match=f"'{taken}' exists already"):
+        db.migrations.plan(renames=renames)
+
+
+def test_a_column_is_not_renamed_into_another_table(db: DataFlow):
+    first_version(db)
+
+    with pytest.raises(ParameterError, match="a column stays in its table"):
+        db.migrations.plan(renames={"users.name": "teams.label"})
+
+
+def test_a_name_is_free_as_soon_as_its_column_has_another(db: DataFlow, later: DataFlow):
+    first_version(db)
+
+    @later.model
+    class User:
+        id: int
+        label: str
+        name: int | None = None
+
+    renames = {"users.name": "users.label", "users.age": "users.name"}
+    later.migrations.apply(renames=renames, allow_drop=True)
+
+    assert [(user["label"], user["name"]) for user in records(later)][:2] == [("u0", 0), ("u1", 1)]
+
+
+def test_one_table_to_drop_is_named_by_a_text(db: DataFlow, later: DataFlow):
+    first_version(db)
+
+    assert [str(loss) for loss in later.migrations.plan(drop_tables="users").losses]
 
 
 def test_a_migration_that_fails_changes_nothing(db: DataFlow, later: DataFlow):

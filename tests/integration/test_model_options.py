@@ -1,12 +1,19 @@
 """Options of a model: timestamps, soft delete, versions, append-only, table names."""
 
 import datetime as dt
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from dataflow import DataFlow, Field
-from dataflow.errors import AppendOnlyError, OptionError, ParameterError, StaleRecordError
+from dataflow import DataFlow, Field, LocalRuntime, WorkflowBuilder
+from dataflow.errors import (
+    AppendOnlyError,
+    DataFlowError,
+    OptionError,
+    ParameterError,
+    StaleRecordError,
+)
 
 
 def test_timestamps_are_added_and_kept(db: DataFlow):
@@ -260,6 +267,46 @@ def test_an_expected_version_of_an_unversioned_model_is_refused(db: DataFlow):
         db.update("Note", 1, {"text": "b"}, expect_version=1)
 
 
+NO_VERSION = ["1", 1.0, True, 1.5, 2**70, [1]]
+
+
+@pytest.mark.parametrize("version", NO_VERSION)
+def test_what_is_no_version_is_refused_by_the_verb_and_changes_nothing(
+    pages: DataFlow, version: Any
+):
+    with pytest.raises(ParameterError) as caught:
+        pages.update("Page", 1, {"text": "b"}, expect_version=version)
+
+    assert caught.value.problem_text() == (
+        f"expect_version must be a whole number of 64 bits (got {version!r})."
+    )
+    assert pages.read("Page", 1) == {"id": 1, "text": "a", "version": 1}
+
+
+def test_a_version_that_no_record_has_is_a_stale_record(pages: DataFlow):
+    with pytest.raises(StaleRecordError):
+        pages.update("Page", 1, {"text": "b"}, expect_version=-1)
+
+
+@pytest.mark.parametrize("version", NO_VERSION)
+def test_what_is_no_version_is_refused_by_the_node_before_the_run(pages: DataFlow, version: Any):
+    workflow = WorkflowBuilder(db=pages)
+
+    with pytest.raises(ParameterError, match=r"expect_version'? must be"):
+        workflow.add_node("PageUpdateNode", "a", {"id": 1, "text": "b", "expect_version": version})
+
+
+def test_what_is_no_version_is_refused_where_the_run_gives_it(
+    pages: DataFlow, runtime: LocalRuntime
+):
+    workflow = WorkflowBuilder(db=pages)
+    workflow.add_node("PageUpdateNode", "write", {"id": 1, "text": "b"})
+
+    with pytest.raises(DataFlowError, match=r"expect_version'? must be"):
+        runtime.execute(workflow.build(), parameters={"write": {"expect_version": 1.0}})
+    assert pages.read("Page", 1)["version"] == 1
+
+
 # ------------------------------------------------------------------- append-only
 
 
@@ -365,3 +412,43 @@ def test_bulk_verbs_reach_deleted_records_where_they_are_told_to(db: DataFlow):
     assert len(db.list("Draft", include_deleted=True)["records"]) == 2
     with pytest.raises(ParameterError, match="include_deleted"):
         db.bulk_delete("Draft", ids=[1], include_delete=True)
+
+
+def test_a_dataclass_keeps_its_factories(db: DataFlow):
+    @db.model
+    @dataclass
+    class Paper:
+        name: str
+        tags: list[str] = field(default_factory=list)
+
+    assert db.create("Paper", {"name": "x"})["tags"] == []
+    db.bulk_create("Paper", [{"name": "y"}])
+    assert [paper["tags"] for paper in db.list("Paper")["records"]] == [[], []]
+    assert Paper("z").tags == []
+
+
+def test_a_field_that_is_declared_again_keeps_its_own_default(db: DataFlow):
+    @dataclass
+    class Tagged:
+        kind: str = field(default_factory=lambda: "made")
+        place: str = field(default_factory=lambda: "there")
+
+    class Note(Tagged):
+        id: int
+        kind: str = "own"
+
+    db.model(timestamps=False)(Note)
+
+    created = db.create("Note", {})
+    assert (created["kind"], created["place"]) == ("own", "there")
+    db.bulk_create("Note", [{}])
+    assert [note["kind"] for note in db.list("Note")["records"]] == ["own", "own"]
+
+
+def test_a_frozen_dataclass_is_refused(memory: DataFlow):
+    with pytest.raises(OptionError, match="its objects are frozen"):
+
+        @memory.model
+        @dataclass(frozen=True)
+        class Paper:
+            name: str
