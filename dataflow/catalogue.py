@@ -16,7 +16,7 @@ from sqlalchemy.orm.clsregistry import _remove_class
 from dataflow.config import DataFlowConfig
 from dataflow.database.database import Database
 from dataflow.errors import DuplicateModelError, UnknownModelError
-from dataflow.models.declare import declare_model
+from dataflow.models.declare import declare_model, refuse_shared_records
 from dataflow.models.hints import hints_of
 from dataflow.models.naming import NAMING, class_name
 from dataflow.models.reflect import model_for_table
@@ -95,7 +95,9 @@ class Catalogue:
 
         Raises:
             DuplicateModelError: If its name or its table's is taken.
+            OptionError: If it shares its records with a class that it inherits from.
         """
+        refuse_shared_records(spec.model)
         known = self.stores.get(spec.name)
         if known is not None and known.spec is not spec:
             raise DuplicateModelError(

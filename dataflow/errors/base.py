@@ -16,15 +16,23 @@ __all__ = [
 ]
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return a sentence with the nearest known name, or with the known names."""
-    names = sorted(set(known))
+def did_you_mean(given: Any, known: Iterable[str], otherwise: str | None = None) -> str:
+    """Return a sentence with the nearest known name.
+
+    Args:
+        given: The wrong name.
+        known: The right ones.
+        otherwise: What to say where none is near; None: the known names.
+    """
+    name, names = str(given), sorted(set(known))
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     if not near:
         folded = {item.casefold(): item for item in names}
         near = [folded[item] for item in difflib.get_close_matches(name.casefold(), folded, 1, 0.6)]
     if near:
         return f"did you mean {near[0]!r}?"
+    if otherwise is not None:
+        return otherwise
     if not names:
         return "there are none to choose from"
     shown = ", ".join(repr(item) for item in names[:12])

@@ -172,8 +172,7 @@ class UpdateNode(ModelNode):
         """Check the new values, flat or not."""
         changes = cls._changes(fields, options)
         super().check_values(changes, key, options, connected)
-        if cls.spec.options.versioned is False and options.get("expect_version") is not None:
-            raise cls.refuse(f"model {cls.spec.name!r} is not versioned, so expect_version has no use.")
+        cls.store.validator.expected_version(options.get("expect_version"))
 
     @classmethod
     def check_missing(cls, given: Collection[str]) -> list[str]:

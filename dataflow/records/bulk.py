@@ -23,6 +23,8 @@ from dataflow.records.encoding import (
     key_values,
     merge_rows,
     positions_by_shape,
+    refuse_unknown_keys,
+    refuse_unmade,
 )
 from dataflow.records.given import rows_of
 from dataflow.records.segments import BATCHES, STEP, Group, Segment, Shape, segments
@@ -95,7 +97,7 @@ class Bulk:
         self, level: Level, segment: Segment, tally: Tally, *, skip: bool, ids: bool, room: int
     ) -> None:
         spec, names = self._spec, segment.shape.names
-        encoder = self._encoder(names, self._store.scope.created())
+        encoder = self._new_encoder(names)
         feed = _Feed(segment.groups, encoder, self._given_key(names), keys=spec.key if ids else ())
         generated = ids and spec.key_is_generated and spec.key[0] not in names
         if skip and encoder.columns:
@@ -103,6 +105,8 @@ class Bulk:
             inserted = await level.run(self._driver.upsert_rows, plan, feed.rows())
             tally.count(feed.count, inserted)
             return
+        if ids and not generated:
+            refuse_unknown_keys(spec, names)
         call = self._driver.insert_generated if generated else self._driver.insert_rows
         found = await level.run(call, spec.table, encoder.columns, feed.rows(), room)
         tally.count(feed.count, feed.count)
@@ -111,6 +115,12 @@ class Bulk:
             tally.keep(feed.places, keys)
         if feed.highest is not None:
             await self._store.advance_key(feed.highest, level)
+
+    def _new_encoder(self, names: Names) -> Encoder:
+        """Return the encoder of new records."""
+        made = self._store.scope.created()
+        refuse_unmade(self._spec, (*names, *made))
+        return self._encoder(names, made)
 
     def _encoder(self, names: Names, maintained: Mapping[str, Any]) -> Encoder:
         constants = {name: value for name, value in maintained.items() if name not in names}
@@ -227,7 +237,7 @@ class Bulk:
         async with self._database.transaction() as level:
             async for segment in segments(data, size, check):
                 names, given = segment.shape
-                encoder = self._encoder(names, self._store.scope.created())
+                encoder = self._new_encoder(names)
                 feed = _Feed(
                     segment.groups, encoder, self._given_key(names), told_apart=self._keys(key)
                 )

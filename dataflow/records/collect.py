@@ -10,7 +10,15 @@ from dataflow.database.driver import UpsertPlan
 from dataflow.database.transaction import Level
 from dataflow.errors import DatabaseError, TransactionAbortedError
 from dataflow.models.columntypes import EncodedJson
-from dataflow.records.encoding import Encoder, Names, Row, key_values, positions_by_shape
+from dataflow.records.encoding import (
+    Encoder,
+    Names,
+    Row,
+    key_values,
+    positions_by_shape,
+    refuse_unknown_keys,
+    refuse_unmade,
+)
 from dataflow.records.faults import explain_fields, fault_field
 from dataflow.records.store import Store
 from dataflow.records.validation import Problem
@@ -123,6 +131,7 @@ class Collector:
     ) -> tuple[int, Iterable[Any]]:
         spec, driver = self._store.spec, self._store.database.driver
         created = self._store.scope.created()
+        refuse_unmade(spec, (*names, *created))
         constants = {name: value for name, value in created.items() if name not in names}
         encoder = Encoder(spec, driver.dialect, names, constants)
         encoded = encoder.encode(rows)
@@ -132,6 +141,8 @@ class Collector:
         if self._ids and spec.key_is_generated and spec.key[0] not in names:
             call = driver.insert_generated
             return len(rows), await level.run(call, spec.table, encoder.columns, encoded, len(rows))
+        if self._ids:
+            refuse_unknown_keys(spec, names)
         await level.run(driver.insert_rows, spec.table, encoder.columns, encoded, len(rows))
         if spec.key_is_generated and spec.key[0] in names:
             await self._store.advance_key(max(row[spec.key[0]] for row in rows), level)

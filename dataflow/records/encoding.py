@@ -9,6 +9,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from dataflow.errors import ParameterError
+from dataflow.models.columns import is_made_in_sql
 from dataflow.models.spec import FieldSpec, ModelSpec
 from dataflow.query.processors import bind_processor
 
@@ -21,6 +23,8 @@ __all__ = [
     "key_values",
     "merge_rows",
     "positions_by_shape",
+    "refuse_unknown_keys",
+    "refuse_unmade",
 ]
 
 Names = tuple[str, ...]
@@ -115,6 +119,37 @@ def is_uniform(rows: Sequence[Mapping[str, Any]]) -> bool:
     """Whether all rows have the same fields, whatever their order."""
     fields = len(rows[0])
     return set(map(len, rows)) == {fields} and len(set[Any]().union(*rows)) == fields
+
+
+def refuse_unmade(spec: ModelSpec, names: Names) -> None:
+    """Refuse rows for many records that lack a value which only a single INSERT makes.
+
+    Raises:
+        ParameterError: Naming the field.
+    """
+    missing = spec.fields.keys() - names
+    for name in filter(missing.__contains__, spec.fields):
+        if is_made_in_sql(spec.fields[name].column):
+            raise ParameterError(
+                problem=f"the default of {spec.name}.{name} is an SQL expression, which bulk "
+                "calls do not make.",
+                advise="give the value in each row, or let the database have it (server_default)",
+            )
+
+
+def refuse_unknown_keys(spec: ModelSpec, names: Names) -> None:
+    """Refuse to return the keys of rows that lack them, where they are not reserved ahead.
+
+    Raises:
+        ParameterError: Naming the field.
+    """
+    missing = [name for name in spec.key if name not in names]
+    if missing:
+        raise ParameterError(
+            problem=f"{spec.name}.{missing[0]} is made by the database in a way that bulk calls "
+            "cannot ask for.",
+            advise="give the keys in the rows, or leave returning out",
+        )
 
 
 def positions_by_shape(rows: Sequence[Mapping[str, Any]]) -> dict[Names, Sequence[int]]:

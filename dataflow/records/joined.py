@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.pool import PoolProxiedConnection
 
-from dataflow.database.transaction import Level
+from dataflow.database.transaction import Level, Savepoint
 
 __all__ = ["Joined", "leave_transactions_alone"]
 
@@ -26,8 +26,9 @@ def _nothing(connection: Any) -> None:
 class _Lent(PoolProxiedConnection):
     """A connection that is not given back to the pool by whoever it is lent to."""
 
-    def __init__(self, fairy: Any) -> None:
-        self._fairy = fairy
+    def __init__(self, part: Savepoint) -> None:
+        self._part = part
+        self._fairy = fairy = part.lend()
         self.dbapi_connection = fairy.dbapi_connection
 
     def __getattr__(self, name: str) -> Any:
@@ -50,7 +51,11 @@ class _Lent(PoolProxiedConnection):
         return self._fairy.record_info
 
     def invalidate(self, e: BaseException | None = None, soft: bool = False) -> None:  # noqa: FBT001, FBT002 - SQLAlchemy's own signature
-        """Leave it to the transaction to notice."""
+        """Let the transaction end with its connection: a statement is lost, or left alone."""
+        del soft
+        lost = e or RuntimeError("the session gave up its connection")
+        self._part.failure = self._part.failure or lost
+        self._part.spoil()
 
     def detach(self) -> None:
         """Do nothing: the connection belongs to the transaction."""
@@ -74,10 +79,10 @@ class Joined:
     async def open(self, engine: sa.Engine) -> tuple[Level, AsyncConnection]:
         """Set a savepoint; return the part after it, and its connection for a session."""
         await self._part.__aenter__()
-        fairy = self._part.lend()
-        self._adapter = self._part.lane.driver.lent(fairy.dbapi_connection)
+        lent = _Lent(self._part)
+        self._adapter = self._part.lane.driver.lent(lent.dbapi_connection)
         self._adapter.__enter__()
-        self._connection = sa.Connection(engine, connection=_Lent(fairy))
+        self._connection = sa.Connection(engine, connection=lent)
         self._connection.begin()
         return self._part, AsyncConnection(AsyncEngine(engine), self._connection)
 

@@ -6,9 +6,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
+import sqlalchemy as sa
+from sqlalchemy.sql import operators
+
 from dataflow.errors import FilterError, OptionError, UnknownFieldError
 from dataflow.models.spec import ModelSpec
 from dataflow.query.filters import Filter
+from dataflow.query.sort import Sort
 from dataflow.records.listing import ListRequest
 
 __all__ = ["Related", "parse_names", "root_names"]
@@ -30,6 +34,7 @@ class _Join(NamedTuple):
     there: str
     many: bool
     store: Any
+    sort: Sort = ()
 
 
 def parse_names(value: Any, what: str, at: str | None = None) -> tuple[str, ...] | None:
@@ -61,6 +66,25 @@ def _pairs(owner: ModelSpec, referred: ModelSpec, foreign_key: str | None) -> li
         if key.target_fullname == f"{referred.table.fullname}.{target.column.name}"
         and foreign_key in (None, field.name)
     ]
+
+
+def _field_of(spec: ModelSpec, column: Any) -> str | None:
+    return next((f.name for f in spec.fields.values() if f.column.shares_lineage(column)), None)
+
+
+def _is_plain(condition: Any) -> bool:
+    """Whether a condition says that one column equals another, and nothing else."""
+    equal = getattr(condition, "operator", None) is operators.eq
+    return equal and all(isinstance(s, sa.Column) for s in (condition.left, condition.right))
+
+
+def _sorted_by(spec: ModelSpec, order: Any) -> Any:
+    """Return a field by which SQLAlchemy sorts, and how; None for anything else."""
+    descending = getattr(order, "modifier", None) is operators.desc_op
+    if getattr(order, "modifier", None) in (operators.desc_op, operators.asc_op):
+        order = order.element
+    name = _field_of(spec, order) if isinstance(order, sa.Column) else None
+    return None if name is None else (name, descending)
 
 
 class Related:
@@ -110,7 +134,8 @@ class Related:
         if keys:
             store: _Listing = join.store
             where = store.where({join.there: {"$in": keys}})
-            page = await store.list(ListRequest(where=where, limit=None, include=deeper))
+            request = ListRequest(where=where, sort=join.sort, limit=None, include=deeper)
+            page = await store.list(request)
             for found in page["records"]:
                 groups[found[join.there]].append(found)
         for record in records:
@@ -127,6 +152,8 @@ class Related:
     def _find_join(self, name: str) -> _Join:
         link = self._spec.relationships[name]
         store: _Listing = self._stores(link.target)
+        if link.mapped:
+            return self._mapped_join(name, store)
         pairs = _pairs(self._spec, store.spec, link.foreign_key)
         if not link.many and len(pairs) == 1:
             ((key, target),) = pairs
@@ -137,6 +164,32 @@ class Related:
             return _Join(target, key, many=True, store=store)
         owner, referred = (store.spec, self._spec) if link.many else (self._spec, store.spec)
         raise self._unclear(name, owner, referred, len(reverse if link.many else pairs))
+
+    def _mapped_join(self, name: str, store: _Listing) -> _Join:
+        """Return how the author of a mapped class says that a link is followed."""
+        link: Any = sa.inspect(self._spec.model).relationships[name]
+        here, there = (
+            _field_of(spec, column)
+            for spec, column in zip(
+                (self._spec, store.spec), link.local_remote_pairs[0], strict=True
+            )
+        )
+        sort = [_sorted_by(store.spec, column) for column in link.order_by or ()]
+        problem = None
+        if link.secondary is not None:
+            problem = "it leads by way of a table of its own."
+        elif not _is_plain(link.primaryjoin) or here is None or there is None:
+            problem = "it is more than one field that equals another."
+        elif None in sort:
+            problem = "it is sorted by more than fields."
+        if problem is not None or here is None or there is None:
+            raise OptionError(
+                model=self._spec.name,
+                problem=f"the link {name!r} cannot be followed: {problem}",
+                advise="load it in a session, with selectinload()",
+                at=self._spec.location,
+            )
+        return _Join(here, there, many=bool(link.uselist), store=store, sort=tuple(sort))
 
     def _unclear(self, name: str, owner: ModelSpec, referred: ModelSpec, found: int) -> OptionError:
         text = f"{owner.name} has {found or 'no'} foreign keys to {referred.name}."

@@ -282,6 +282,7 @@ class _ScopedStatements:
         table = _table_of(insert_stmt.table)
         if table is not None and self.rules.owner(table, table.c) is not None:
             self._refuse_unchecked(insert_stmt, table, "visiting_cte" in options)
+            self._refuse_replacing(insert_stmt, table)
         text: str = super().visit_insert(insert_stmt, *args, **options)  # type: ignore[misc]  # likewise
         return text
 
@@ -327,12 +328,30 @@ class _ScopedStatements:
             return
         given = [*(statement._values or ()), *(self.column_keys or ())]  # noqa: SLF001 - shown nowhere else
         self._refuse_names(table, {getattr(key, "key", key) for key in given})
+        self._refuse_replacing(statement, table)
 
     def _refuse_names(self, table: Any, names: set[Any]) -> None:
         scope = self.rules.scope(table)
-        if scope is not None and scope.tenant is not None and scope.tenant.names & names:
+        if scope is None or scope.tenant is None:
+            return
+        if scope.tenant.names & names:
             raise UnscopedStatementError(
                 problem=f"an UPDATE of {table.fullname!r} cannot change {scope.tenant.name!r}."
+            )
+        key = getattr(table.autoincrement_column, "key", None)
+        if key in names:
+            raise UnscopedStatementError(
+                problem=f"an UPDATE of {table.fullname!r} cannot change {key!r}, which the "
+                "database generates: conflicts would tell of other tenants."
+            )
+
+    def _refuse_replacing(self, statement: Any, table: Any) -> None:
+        """Refuse OR REPLACE, which removes whatever record is in the way."""
+        prefixes = " ".join(str(text) for text, _ in statement._prefixes)  # noqa: SLF001 - shown nowhere else
+        if re.search(r"\breplace\b", prefixes, re.IGNORECASE):
+            raise UnscopedStatementError(
+                problem=f"OR REPLACE may remove other tenants' records of {table.fullname!r}; "
+                "insert() of the dialect has on_conflict_do_update()."
             )
 
     def visit_textclause(self, textclause: Any, *args: Any, **options: Any) -> str:

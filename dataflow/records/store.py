@@ -64,7 +64,7 @@ class Store:
         self.database = database
         self.spec = spec
         self.scope = Scope(spec)
-        self.validator = Validator(spec, self.scope.tenant)
+        self.validator = Validator(spec, self.scope.tenant, limits=database.driver.whole_limits)
         self.related = Related(spec, stores)
         self.compiler = Compiler(spec, self.scope, database.driver)
         self.pages = Pages(database, self.compiler, self.validator, self.related)
@@ -195,14 +195,12 @@ class Store:
 
         Raises:
             MultipleRecordsError: If several match; none is changed.
+            ParameterError: If the expected version cannot be one.
             StaleRecordError: If the record is not at the expected version.
         """
         self.scope.refuse_change("Update")
         self.check_changes(changes)
-        if expect_version is not None and self.scope.version is None:
-            raise ParameterError(
-                problem=f"model {self.spec.name!r} is not versioned, so expect_version has no use."
-            )
+        self.validator.expected_version(expect_version)
         await self.ready()
         record = {**self.scope.updated(), **self.validator.changes(changes)}
         names, checked = tuple(record), expect_version is not None

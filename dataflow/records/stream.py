@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from collections import Counter
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
@@ -61,6 +62,30 @@ def _arrow_rows(data: Any, size: int) -> Iterator[Any]:
     if importlib.util.find_spec("pyarrow") is None:
         raise MissingExtraError(feature="reading an Arrow stream", extra="arrow")
     arrow: Any = importlib.import_module("pyarrow")
-    for chunk in arrow.RecordBatchReader.from_stream(data):
-        for start in range(0, chunk.num_rows, size):
-            yield from chunk.slice(start, size).to_pylist()
+    reader = arrow.RecordBatchReader.from_stream(data)
+    twins = [name for name, number in Counter(reader.schema.names).items() if number > 1]
+    if twins:
+        raise ParameterError(problem=f"data has {twins[0]!r} as the name of several columns.")
+    for chunk in reader:
+        exact = _in_microseconds(arrow, chunk)
+        for start in range(0, exact.num_rows, size):
+            yield from exact.slice(start, size).to_pylist()
+
+
+def _in_microseconds(arrow: Any, chunk: Any) -> Any:
+    """Return a chunk whose moments are as fine as ours: Python would cut what is finer."""
+    for place, field in enumerate(chunk.schema):
+        if getattr(field.type, "unit", None) != "ns":
+            continue
+        zone = {"tz": field.type.tz} if arrow.types.is_timestamp(field.type) else {}
+        make = {"timestamp": arrow.timestamp, "time64": arrow.time64, "duration": arrow.duration}
+        coarse = make[str(field.type).partition("[")[0]]("us", **zone)
+        try:
+            column = chunk.column(place).cast(coarse)
+        except arrow.ArrowInvalid:
+            raise ParameterError(
+                problem=f"column {field.name!r} has nanoseconds, which records do not keep.",
+                advise="round them to microseconds",
+            ) from None
+        chunk = chunk.set_column(place, field.name, column)
+    return chunk

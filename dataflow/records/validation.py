@@ -17,9 +17,16 @@ from pydantic import (
     with_config,
 )
 from pydantic_core import PydanticCustomError
+from sqlalchemy.types import TypeEngine
 from typing_extensions import TypedDict
 
-from dataflow.errors import DataValueError, RecordValidationError, did_you_mean
+from dataflow.errors import (
+    DataValueError,
+    ParameterError,
+    RecordValidationError,
+    did_you_mean,
+    shown,
+)
 from dataflow.models.annotations import KeyText, validated_annotation
 from dataflow.models.columntypes import EncodedJson, JsonValue, TextKey
 from dataflow.models.fields import MISSING, FieldInfo
@@ -30,6 +37,7 @@ from dataflow.records.tenants import TenantRule
 __all__ = ["Comparisons", "Problem", "Validator"]
 
 Problem = tuple[int | None, str, str, Any]
+Limits = Callable[[TypeEngine[Any]], tuple[int, int] | None]
 _SETTINGS = ConfigDict(
     extra="forbid", allow_inf_nan=False, hide_input_in_errors=True, arbitrary_types_allowed=True
 )
@@ -46,7 +54,12 @@ class Validator:
     """
 
     def __init__(
-        self, spec: ModelSpec, tenant: TenantRule | None = None, *, encode: bool = True
+        self,
+        spec: ModelSpec,
+        tenant: TenantRule | None = None,
+        *,
+        encode: bool = True,
+        limits: Limits | None = None,
     ) -> None:
         """Keep the model; adapters cost milliseconds and are built when needed.
 
@@ -54,10 +67,12 @@ class Validator:
             spec: The model.
             tenant: Whose records they must be.
             encode: Whether documents are encoded; else they stay as SQLAlchemy takes them.
+            limits: Of whole numbers, by a column's type; None: 64 bits for all.
         """
         self.spec = spec
         self._tenant = tenant
         self._encode = encode
+        self._limits = limits
         self._kept = _kept_fields(spec)
         self._fields: dict[str, TypeAdapter[Any]] = {}
         self._batches: dict[tuple[bool, bool], TypeAdapter[list[dict[str, Any]]]] = {}
@@ -66,7 +81,7 @@ class Validator:
     def _row_type(self, *, update: bool, known: bool = False) -> Any:
         fields = self.spec.fields.items()
         if update:
-            hints = {name: NotRequired[self._hint(field)] for name, field in fields}
+            hints = {name: NotRequired[self._update_hint(field)] for name, field in fields}
         else:
             hints = {name: self._create_hint(field) for name, field in fields}
         return with_config(_KNOWN if known else _SETTINGS)(TypedDict(self.spec.name, hints))  # type: ignore[operator]  # built from data
@@ -81,10 +96,24 @@ class Validator:
         return Annotated[annotation, AfterValidator(partial(_own_tenant, self._tenant))]
 
     def _annotation(self, field: FieldSpec) -> Any:
-        return _stored(field) if self._encode else field.annotation
+        limits = self._limits(field.column.type) if self._limits is not None else None
+        if limits is not None and field.declared is int:
+            info = FieldInfo(ge=limits[0], le=limits[1])
+            return validated_annotation(int, int, info, nullable=field.nullable)
+        stored = _stored(field)
+        if self._encode or not isinstance(field.column.type, JsonValue):
+            return stored
+        return Annotated[field.annotation, AfterValidator(partial(_encodable, field.column.type))]
+
+    def _update_hint(self, field: FieldSpec) -> Any:
+        made = _is_always_made(field) and not field.info.primary_key  # a key says which record
+        annotation = self._hint(field)
+        return Annotated[annotation, BeforeValidator(_refuse_made)] if made else annotation
 
     def _create_hint(self, field: FieldSpec) -> Any:
         annotation = self._hint(field)
+        if _is_always_made(field):
+            annotation = Annotated[annotation, BeforeValidator(_refuse_made)]
         if self._tenant is not None and field.generated == "database":
             annotation = Annotated[annotation, BeforeValidator(_refuse_key)]
         return _with_default(field, annotation)
@@ -127,6 +156,25 @@ class Validator:
         """
         return self._validated(self._update, values)
 
+    def expected_version(self, version: Any) -> None:
+        """Refuse what cannot be the version that a record is expected at; None expects none.
+
+        Raises:
+            ParameterError: If it is no whole number, or the model has no versions.
+        """
+        if version is None:
+            return
+        if not self.spec.options.versioned:
+            raise ParameterError(
+                problem=f"model {self.spec.name!r} is not versioned, so expect_version has no use."
+            )
+        # Of anything else the databases make what they like, a rounded number perhaps.
+        whole = isinstance(version, int) and not isinstance(version, bool)
+        if not whole or not -(2**63) <= version < 2**63:
+            raise ParameterError(
+                problem=f"expect_version must be a whole number of 64 bits (got {shown(version)})."
+            )
+
     @cached_property
     def _held(self) -> TypeAdapter[dict[str, Any]]:
         fields = self.spec.fields.items()
@@ -155,7 +203,7 @@ class Validator:
         """
         adapter = self._fields.get(field.name)
         if adapter is None:
-            adapter = self._fields[field.name] = TypeAdapter(_stored(field))
+            adapter = self._fields[field.name] = TypeAdapter(self._annotation(field))
         return self.checked(adapter, field, value)
 
     def checked(self, adapter: TypeAdapter[Any], field: FieldSpec, value: Any) -> Any:
@@ -279,6 +327,8 @@ class Comparisons:
 
 
 def _unbounded(field: FieldSpec) -> Any:
+    if isinstance(field.column.type, sa.ARRAY):
+        return field.annotation
     full = KeyText if isinstance(field.column.type, TextKey) else field.declared
     return validated_annotation(full, field.declared, FieldInfo(), nullable=False)
 
@@ -311,13 +361,13 @@ def _encoded(kind: JsonValue, value: Any) -> EncodedJson | None:
         raise PydanticCustomError("json_document", "{reason}", {"reason": error.detail}) from None
 
 
-def _document(value: Any) -> Any:
-    """Return a document that SQLAlchemy itself encodes, if JSON can carry it."""
-    _encoded(_ANY_DOCUMENT, value)
+def _encodable(kind: JsonValue, value: Any) -> Any:
+    """Return a document that SQLAlchemy encodes later, if JSON can carry it."""
+    _encoded(kind, value)
     return value
 
 
-_ANY_DOCUMENT = JsonValue()
+_document = partial(_encodable, JsonValue())
 
 
 def _own_tenant(rule: TenantRule, value: Any) -> Any:
@@ -338,6 +388,17 @@ def _refuse_kept(value: Any) -> Any:
     raise PydanticCustomError("kept", "DataFlow notes who acts: with db.acting(…)")
 
 
+def _is_always_made(field: FieldSpec) -> bool:
+    column = field.column
+    identity = column.identity is not None and column.identity.always
+    return bool(identity or column.computed is not None)
+
+
+def _refuse_made(value: Any) -> Any:
+    del value
+    raise PydanticCustomError("made", "the database always makes this value")
+
+
 def _refuse_key(value: Any) -> Any:
     """Refuse a key of the caller's choice, whose conflicts would tell of other tenants."""
     del value
@@ -348,7 +409,8 @@ def _with_default(field: FieldSpec, annotation: Any) -> Any:
     if field.generated is not None or field.info.server_default is not None:
         return NotRequired[annotation]
     if field.default_factory is not None:
-        return NotRequired[Annotated[annotation, Field(default_factory=field.default_factory)]]
+        made = Field(default_factory=field.default_factory, validate_default=True)
+        return NotRequired[Annotated[annotation, made]]
     if field.default is not MISSING:
         return NotRequired[Annotated[annotation, Field(default=field.default)]]
     return Required[annotation]

@@ -12,7 +12,7 @@ from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
-from dataflow.errors import ParameterError, TenantRequiredError
+from dataflow.errors import ParameterError, TenantRequiredError, shown
 from dataflow.models.spec import ModelSpec
 from dataflow.repositories.options import (
     CursorResult,
@@ -53,6 +53,10 @@ class AsyncRepository(Generic[T]):
         if isinstance(session, Session):
             raise ParameterError(
                 problem="a Session needs a Repository; this one is for coroutines."
+            )
+        if not hasattr(session, "sync_session"):
+            raise ParameterError(
+                problem=f"an AsyncRepository needs an AsyncSession, not {shown(session)}."
             )
         self.session = session
         self._sync: Repository[T] = Repository(

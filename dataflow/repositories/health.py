@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from dataflow.app import AsyncFace, DataFlow
 from dataflow.database.database import Database
 from dataflow.database.deadline import DeadlineBlock
-from dataflow.errors import DataFlowError
+from dataflow.errors import DataFlowError, ParameterError, shown
 from dataflow.portal import sync_call
 
 __all__ = ["DatabaseHealthChecker", "HealthCheckResult", "HealthStatus"]
@@ -113,6 +113,10 @@ class DatabaseHealthChecker:
             return self._database(target.database, rounds)
         if isinstance(target, AsyncSession):
             return self._async_session(target, rounds)
+        if not hasattr(target, "get_bind"):  # a scoped_session is no Session, but has it, too
+            raise ParameterError(
+                problem=f"a check takes db, db.aio or a SQLAlchemy session, not {shown(target)}."
+            )
         return self._session(target, rounds)
 
     # ------------------------------------------------------------- the asking

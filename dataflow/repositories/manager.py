@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Self, cast
 
 import sqlalchemy as sa
@@ -12,7 +13,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapper
 
 from dataflow.app import DataFlow
 from dataflow.context import ALL_TENANTS, Setting, tenant
-from dataflow.errors import ParameterError, TenantRequiredError
+from dataflow.errors import ParameterError, TenantRequiredError, shown
 from dataflow.models.columns import utc_now
 from dataflow.models.ready import BaseModel
 from dataflow.models.spec import ModelSpec
@@ -49,6 +50,8 @@ class DatabaseManager:
             raise ParameterError(
                 problem="a DatabaseManager takes a DataFlow or settings, not both."
             )
+        if db is not None and not isinstance(db, DataFlow):
+            raise ParameterError(problem=f"db must be a DataFlow, not {shown(db)}.")
         self.db = db if db is not None else DataFlow(given)
         self._base = base
         self._seen: frozenset[Mapper[Any]] = frozenset()
@@ -137,18 +140,24 @@ class DatabaseManager:
 
         Raises:
             TenantRequiredError: If no tenant is set.
+            ParameterError: If `models` is no list.
+            UnknownModelError: For what is none of the models.
         """
-        chosen = [spec for spec in self._specs() if models is None and spec.tenant is not None]
-        if models is not None:
-            chosen = [cast("Any", model).__dataflow__ for model in models]
+        specs = self._specs()
+        if models is None:
+            models = [spec.model for spec in specs if spec.tenant is not None]
+        elif isinstance(models, str | type) or not isinstance(models, Iterable):
+            problem = f"models must be a list of models, not {shown(models)}."
+            raise ParameterError(problem=problem, advise="write [Model], or leave it out for all")
         owner = tenant.get() if tenant_id is None else tenant_id
         if owner is None or owner is ALL_TENANTS:
             raise TenantRequiredError(model="export_for_compliance")
-        for spec in chosen:
-            with Setting(tenant, owner):
-                query = self.db.aio.query(spec.model).include_deleted()
+        with Setting(tenant, owner):
+            queries = [self.db.aio.query(model).include_deleted() for model in models]
+        for query in queries:
+            name = query.parts.store.spec.name
             async for record in _owned(query, owner):
-                yield {"model": spec.name, "record": dict(record)}
+                yield {"model": name, "record": dict(record)}
 
     async def cleanup_old_data(self, days: int = 2_555) -> dict[str, int]:
         """Remove for good what was soft-deleted more than some days ago, of all tenants.
@@ -162,11 +171,9 @@ class DatabaseManager:
             `{model: how many records were removed}`.
 
         Raises:
-            ParameterError: If `days` is below 0.
+            ParameterError: If `days` is no number from 0, or before all dates.
         """
-        if days < 0:
-            raise ParameterError(problem=f"days must be from 0, not {days}.")
-        limit = utc_now() - dt.timedelta(days=days)
+        limit = _days_ago(days)
         kept = [spec for spec in self._specs() if spec.options.soft_delete]
         old = {spec.name: spec.fields["deleted_at"].column < limit for spec in kept}
         removed = dict.fromkeys(old, 0)
@@ -216,6 +223,16 @@ class DatabaseManager:
     def _specs(self) -> list[ModelSpec]:
         self.register()
         return self.db.specs()
+
+
+def _days_ago(days: Any) -> dt.datetime:
+    known = isinstance(days, int | float) and not isinstance(days, bool)
+    if known and days >= 0:
+        with suppress(OverflowError):
+            return utc_now() - dt.timedelta(days=days)
+    raise ParameterError(
+        problem=f"days must be from 0 to the first of all dates, not {shown(days)}."
+    )
 
 
 async def _owned(query: Any, owner: Any) -> AsyncIterator[Any]:

@@ -18,6 +18,7 @@ from dataflow.errors import (
     shown,
 )
 from dataflow.models.columns import utc_now
+from dataflow.models.tenancy import TENANT
 from dataflow.query.conditions import condition_for
 from dataflow.records.flushing import ScopedSession, stamp
 from dataflow.records.given import values_of
@@ -50,8 +51,12 @@ class Operations(Reading[T]):
             advise='pass a dict, {"field": value}; bulk_create and bulk_update take many',
         )
 
-    def rows(self, rows: Any) -> Iterable[Any]:
+    def rows(self, rows: Any, what: str = "dicts") -> Iterable[Any]:
         """Return the records of a call for many as they are given.
+
+        Args:
+            rows: The records.
+            what: What each may be.
 
         Raises:
             ParameterError: If they are not several.
@@ -59,7 +64,7 @@ class Operations(Reading[T]):
         if isinstance(rows, Iterable) and not isinstance(rows, Mapping | str | bytes):
             return rows
         raise ParameterError(
-            problem=f"many of {self.spec.name!r} are a list of dicts, not {shown(rows)}."
+            problem=f"many of {self.spec.name!r} are a list of {what}, not {shown(rows)}."
         )
 
     def new(self, data: Mapping[str, Any]) -> T:
@@ -97,19 +102,19 @@ class Operations(Reading[T]):
             note_checked(record, values)
 
     def _refuse_key(self, given: Mapping[str, Any]) -> None:
-        if self.spec.key[0] in given:
-            raise ParameterError(
-                problem=f"the database generates {self.spec.key[0]!r} of {self.spec.name!r}, "
-                "which tenants share; it cannot be given."
-            )
+        key = self.spec.key[0]
+        if key in given:
+            reason = "the database generates the keys of tenants' records"
+            raise self.validator.refuse([(None, key, reason, given[key])])
 
     def _claimed(self, given: Any) -> Any:
         """Return whose a new record is; the record itself may say so where nothing else does.
 
         Raises:
-            ParameterError: If it says something else than the repository or the session.
+            RecordValidationError: If it says something else than the repository or the session.
         """
-        if given is not None and self.tenant_id is None and tenant.get() is None:
+        said = (self.tenant_id, self.session.info.get("tenant"), tenant.get())
+        if given is not None and not any(owner is not None for owner in said):
             if isinstance(self.session, ScopedSession):
                 self.session.bind_tenant(given)
             return given
@@ -119,9 +124,8 @@ class Operations(Reading[T]):
         if mine is ALL_TENANTS:
             raise TenantRequiredError(model=self.spec.name, everyone=True)
         if given is not None and str(given) != str(mine):
-            raise ParameterError(
-                problem=f"tenant_id {shown(given)} is not the tenant of this repository."
-            )
+            problem = (None, TENANT, "is not the tenant of this repository", given)
+            raise self.validator.refuse([problem])
         return mine
 
     def flush(self, user_id: Any = None) -> None:
@@ -163,8 +167,10 @@ class Operations(Reading[T]):
         """Refuse a record that was changed since it was read.
 
         Raises:
+            ParameterError: If the expected version cannot be one.
             StaleRecordError: Naming both versions.
         """
+        self.validator.expected_version(expected)
         found = getattr(record, "version", None)
         if expected is not None and found != expected:
             raise StaleRecordError(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, Generic, Literal, TypeVar
 
 from dataflow.errors import ParameterError, did_you_mean, shown
 from dataflow.query.filters import NOT_AN_EXPRESSION, is_expression
+from dataflow.records.related import parse_names
 
 __all__ = [
     "CursorPaginationParams",
@@ -60,7 +61,7 @@ class QueryFilter:
     """One condition: a field, an operator and a value.
 
     Raises:
-        ParameterError: For an unknown operator.
+        ParameterError: For an unknown operator, or a field without a name.
     """
 
     field: str
@@ -69,6 +70,7 @@ class QueryFilter:
 
     def __post_init__(self) -> None:
         """Take operators by name, too: `"ilike"`, `"gte"`."""
+        checked_name(self.field)
         if not isinstance(self.operator, FilterOperator):
             object.__setattr__(self, "operator", _operator(self.operator))
 
@@ -80,6 +82,17 @@ class QueryFilter:
         plain = isinstance(self.value, str) and not {"%", "_"} & set(self.value)
         name = _ANYWHERE.get(operator) if plain else None
         return {self.field: {name or operator.value: self.value}}
+
+
+def checked_name(name: Any) -> str:
+    """Return what names a field, or a part of one.
+
+    Raises:
+        ParameterError: If it is no text.
+    """
+    if isinstance(name, str):
+        return name
+    raise ParameterError(problem=f"the name of a field is a text, not {shown(name)}.")
 
 
 def _operator(name: Any) -> FilterOperator:
@@ -180,6 +193,7 @@ class QueryOptions:
 
     Raises:
         ParameterError: For an unknown part of a dict, or a number out of range.
+        FilterError: For links that are no names.
     """
 
     filters: Filters = None
@@ -198,20 +212,22 @@ class QueryOptions:
         _check_number("skip", self.skip, _MOST, 0)
         if self.limit is not None:
             _check_number("limit", self.limit, _MOST, 0)
-        for name in ("sorts", "include"):
-            if isinstance(getattr(self, name), str | SortField):
-                object.__setattr__(self, name, (getattr(self, name),))
+        if isinstance(self.sorts, str | SortField):
+            object.__setattr__(self, "sorts", (self.sorts,))
+        elif not isinstance(self.sorts, list | tuple):
+            raise ParameterError(
+                problem=f"sorts must be SortFields or names of fields, not {shown(self.sorts)}."
+            )
+        object.__setattr__(self, "include", parse_names(self.include, "include") or ())
 
     def document(self) -> dict[str, Any]:
         """Return the filters as one filter document."""
         return filter_document(self.filters)
 
-    def order(self) -> list[dict[str, str] | str]:
-        """Return the order as a list's `sort` takes it."""
+    def order(self) -> list[Any]:
+        """Return the order as a list's `sort` takes it, which refuses what is none."""
         sorts = (self.sorts,) if isinstance(self.sorts, SortField) else self.sorts
-        return [
-            s if isinstance(s, str) else {"field": s.field, "direction": s.direction} for s in sorts
-        ]
+        return [asdict(sort) if isinstance(sort, SortField) else sort for sort in sorts]
 
     def window(self) -> tuple[int, int | None]:
         """Return how many records to pass over, and how many to return; None: all."""

@@ -15,6 +15,7 @@ from dataflow.context import ALL_TENANTS, tenant
 from dataflow.database.sqlite_foreign import teach
 from dataflow.errors import (
     DataFlowError,
+    FilterError,
     MultipleRecordsError,
     ParameterError,
     RecordNotFoundError,
@@ -27,8 +28,10 @@ from dataflow.models.spec import ModelSpec
 from dataflow.models.tenancy import as_stored
 from dataflow.query.conditions import condition_for
 from dataflow.query.filters import Filter, Shape, parse_filter
+from dataflow.query.foreignjson import is_document
 from dataflow.records.flushing import ScopedSession
 from dataflow.records.objectvalues import validator_of
+from dataflow.records.related import parse_names
 from dataflow.records.scoped_sql import with_deleted
 from dataflow.records.unreadable import unreadable
 from dataflow.repositories.options import Filters, filter_document
@@ -65,6 +68,10 @@ class Reading(Generic[T]):
         """Keep the parts."""
         if isinstance(session, AsyncSession):
             raise ParameterError(problem="an AsyncSession needs an AsyncRepository.")
+        if not hasattr(session, "get_bind"):  # a scoped_session is no Session, but has it, too
+            raise ParameterError(
+                problem=f"a Repository needs a SQLAlchemy session, not {shown(session)}."
+            )
         self.session = session
         self.model = model
         self.spec: ModelSpec = spec_for(model)
@@ -214,12 +221,14 @@ class Reading(Generic[T]):
 
         Raises:
             UnknownFieldError: For a link that the model lacks.
+            FilterError: For what is no name.
         """
-        for name in include:
+        names = parse_names(include, "include") or ()
+        for name in names:
             if name not in self.spec.relationships:
                 raise UnknownFieldError(name=name, model=self.spec.name, known=self.spec.link_names)
             statement = statement.options(selectinload(getattr(self.model, name)))
-        if include:  # a link that was loaded before may have changed since
+        if names:  # a link that was loaded before may have changed since
             self.session.flush()
             statement = statement.execution_options(populate_existing=True)
         return statement
@@ -232,8 +241,17 @@ class Reading(Generic[T]):
         return int(self.session.scalar(statement, where.parameters) or 0)
 
     def count_by(self, field: str, filters: Filters = None) -> dict[Any, int]:
-        """Return how many of the records that match have which value in a field."""
+        """Return how many of the records that match have which value in a field.
+
+        Raises:
+            FilterError: For a document or a list, which no dict has as a key.
+        """
         where, column = self.where(filters), self.spec.field(field).column
+        if is_document(column.type) or isinstance(column.type, sa.ARRAY):
+            raise FilterError(
+                problem=f"field {field!r} holds documents or lists, which cannot be a dict's keys.",
+                advise="query(…).aggregate([…]) counts them with {'$sortByCount': '$field'}",
+            )
         counted = sa.func.count()
         statement = self.select(where).with_only_columns(column, counted)
         statement = statement.group_by(column).order_by(counted.desc(), column)

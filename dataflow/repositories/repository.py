@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from dataflow.errors import ParameterError, TenantRequiredError
 from dataflow.models.spec import ModelSpec
+from dataflow.records.related import parse_names
 from dataflow.repositories.matching import Matching
 from dataflow.repositories.operations import Operations
 from dataflow.repositories.options import (
@@ -17,6 +18,7 @@ from dataflow.repositories.options import (
     Filters,
     PaginationResult,
     QueryOptions,
+    checked_name,
 )
 from dataflow.repositories.pages import cursor_page, numbered_page, ordered
 
@@ -47,6 +49,10 @@ def model_of(repository: type, given: Any) -> Any:
         problem=f"{repository.__name__} does not know its model.",
         advise=f"write class {repository.__name__}(Repository[User]), or give the model",
     )
+
+
+def _asked(options: QueryOptions | Filters) -> QueryOptions:
+    return options if isinstance(options, QueryOptions) else QueryOptions(options)
 
 
 class Repository(Matching[T]):
@@ -144,7 +150,7 @@ class Repository(Matching[T]):
         Raises:
             MultipleRecordsError: If several have it.
         """
-        return self.records.one(self.records.where({field: value}))
+        return self.records.one(self.records.where({checked_name(field): value}))
 
     def find_by_tenant(self, tenant_id: Any, options: QueryOptions | Filters = None) -> Many[T]:
         """Return a tenant's records, in the order of their keys."""
@@ -181,8 +187,8 @@ class Repository(Matching[T]):
             limit: How many to return at most.
             options: Further filters, the order, and links to load.
         """
-        asked = options if isinstance(options, QueryOptions) else QueryOptions(options)
-        named = fields or [
+        asked = _asked(options)
+        named = parse_names(fields, "fields") or [
             name
             for name, field in self.spec.fields.items()
             if field.declared is str and field.generated is None and not field.info.secret
@@ -194,7 +200,7 @@ class Repository(Matching[T]):
 
     def list_paginated(self, options: QueryOptions | None = None) -> PaginationResult[T]:
         """Return a page by number, with the total."""
-        return numbered_page(self.records, options or QueryOptions())
+        return numbered_page(self.records, _asked(options))
 
     def cursor_paginate(self, options: QueryOptions | None = None) -> CursorResult[T]:
         """Return a page by cursor: as fast on the last page as on the first.
@@ -202,7 +208,7 @@ class Repository(Matching[T]):
         Raises:
             CursorError: If the cursor was altered or belongs to another query.
         """
-        return cursor_page(self.records, options or QueryOptions())
+        return cursor_page(self.records, _asked(options))
 
     def count(self, filters: Filters = None) -> int:
         """Return how many records match."""
@@ -308,7 +314,8 @@ class Repository(Matching[T]):
 
     def bulk_delete(self, entities: Iterable[Any], user_id: Any = None) -> int:
         """Delete or hide many records, each given or named by its key; returns how many."""
-        return sum(self.delete(entity, user_id=user_id) for entity in entities)
+        given = self.records.rows(entities, "records or keys")
+        return sum(self.delete(entity, user_id=user_id) for entity in given)
 
     # ------------------------------------------------------------------ parts
 
@@ -323,7 +330,7 @@ class Repository(Matching[T]):
         return Operations(self.session, self.records.model, tenant_id)
 
     def _list(self, records: Operations[T], options: QueryOptions | Filters) -> Many[T]:
-        asked = options if isinstance(options, QueryOptions) else QueryOptions(options)
+        asked = _asked(options)
         if asked.after is not None:
             return cursor_page(records, asked).items
         where = records.where(asked.filters)

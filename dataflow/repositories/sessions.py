@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from dataflow.app import DataFlow
+from dataflow.errors import ParameterError, shown
 from dataflow.records.sessions import SessionBlock
 from dataflow.repositories.manager import DatabaseManager
 
@@ -59,8 +60,17 @@ _shared = _Shared()
 
 
 def use_database(database: DatabaseManager | DataFlow) -> DatabaseManager:
-    """Let the functions of this module use a database from now on, and return its manager."""
+    """Let the functions of this module use a database from now on, and return its manager.
+
+    Raises:
+        ParameterError: For what is neither a `DatabaseManager` nor a `DataFlow`.
+    """
     manager = DatabaseManager(db=database) if isinstance(database, DataFlow) else database
+    if not isinstance(manager, DatabaseManager):
+        raise ParameterError(
+            problem=f"use_database takes a DatabaseManager or a DataFlow, not {shown(database)}.",
+            advise="for a URL, write use_database(DatabaseManager(url))",
+        )
     _shared.put(manager)
     return manager
 

@@ -14,7 +14,13 @@ from sqlalchemy.orm import Session, SessionTransactionOrigin
 
 from dataflow.database.beginning import Beginning, beginning
 from dataflow.database.driver import Isolation
-from dataflow.errors import ConnectionLostError, ParameterError, did_you_mean
+from dataflow.errors import (
+    ConfigurationError,
+    ConnectionLostError,
+    ParameterError,
+    did_you_mean,
+    shown,
+)
 from dataflow.repositories.policies import RetryPolicy, with_retry
 from dataflow.repositories.sessions import shared_database
 
@@ -135,6 +141,12 @@ def is_inside(session: Session) -> bool:
     return transaction is not None and transaction.origin is not SessionTransactionOrigin.AUTOBEGIN
 
 
+def _check_sync(session: Any, taker: str) -> None:
+    # A scoped_session is no Session, but has its methods.
+    if isinstance(session, AsyncSession) or not hasattr(session, "get_bind"):
+        raise ParameterError(problem=f"{taker} takes a Session, not {shown(session)}.")
+
+
 class DatabaseTransaction:
     """Blocks around a session: commit at the end, roll back after an error.
 
@@ -147,6 +159,7 @@ class DatabaseTransaction:
     @contextmanager
     def sync_transaction(session: Session, **options: Unpack[SessionOptions]) -> Iterator[Session]:
         """Return a block for `with`; see `SessionOptions`."""
+        _check_sync(session, "sync_transaction")
         block = _Block(session, options)
         block.begin()
         try:
@@ -162,6 +175,10 @@ class DatabaseTransaction:
         session: AsyncSession, **options: Unpack[SessionOptions]
     ) -> AsyncIterator[AsyncSession]:
         """Return a block for `async with`; see `SessionOptions`."""
+        if not hasattr(session, "sync_session"):
+            raise ParameterError(
+                problem=f"async_transaction takes an AsyncSession, not {shown(session)}."
+            )
         block = _Block(session.sync_session, options)
         await session.run_sync(lambda _: block.begin())
         try:
@@ -170,6 +187,13 @@ class DatabaseTransaction:
             await session.run_sync(lambda _: block.rollback())
             raise
         await session.run_sync(lambda _: block.commit())
+
+
+def _check_work(work: object) -> None:
+    if not callable(work):
+        raise ParameterError(
+            problem=f"execute_with_retry calls a function with the session, not {shown(work)}."
+        )
 
 
 class TransactionManager:
@@ -183,6 +207,9 @@ class TransactionManager:
             transactions that met once do not meet again.
         sessions: Makes a session for work that is given none, such as a `sessionmaker`
             or an `async_sessionmaker`; None: the database that `use_database` named.
+
+    Raises:
+        ConfigurationError: For tries, pauses or a maker of sessions that cannot be.
     """
 
     def __init__(
@@ -195,6 +222,14 @@ class TransactionManager:
         sessions: Callable[[], Session | AsyncSession] | None = None,
     ) -> None:
         """Make the policy of the tries."""
+        if not isinstance(max_retries, int) or isinstance(max_retries, bool) or max_retries < 0:
+            raise ConfigurationError(
+                problem=f"max_retries must be a whole number from 0, not {shown(max_retries)}."
+            )
+        if sessions is not None and not callable(sessions):
+            raise ConfigurationError(
+                problem=f"sessions must be a function that makes a session, not {shown(sessions)}."
+            )
         self.policy = RetryPolicy(
             max_attempts=max_retries + 1,
             base_delay=retry_delay,
@@ -231,13 +266,15 @@ class TransactionManager:
         the work runs once, in a savepoint: only the whole could run again.
 
         Raises:
-            ParameterError: If there is no session, and nothing that makes one.
+            ParameterError: If there is no session, and nothing that makes one; or no function.
         """
+        _check_work(work)
         given = session is not None
         if session is None:
             session = self._new_session()
         if isinstance(session, AsyncSession):
             return self._run_async(work, session, options, given=given)
+        _check_sync(session, "execute_with_retry")
         if inspect.iscoroutinefunction(work):
             raise ParameterError(problem="a coroutine function needs an AsyncSession.")
         return self._run(work, session, options, given=given)

@@ -12,6 +12,7 @@ from dataflow.errors import (
     DuplicateNodeError,
     ParameterError,
     WorkflowDefinitionError,
+    shown,
 )
 from dataflow.nodes.function import node_type_of
 from dataflow.nodes.node import Node
@@ -52,7 +53,7 @@ class WorkflowBuilder:
     def __init__(self, name: str = "workflow", *, db: _HasNodes | None = None) -> None:
         """Begin empty."""
         self.name = name
-        self._registry = None if db is None else db.nodes
+        self._registry = None if db is None else _registry_of(db)
         self._steps: dict[str, Step] = {}
         self._connections: dict[Connection, str] = {}
         self._inputs: dict[str, WorkflowInput] = {}
@@ -135,7 +136,16 @@ class WorkflowBuilder:
                 problem=f"inputs must be a dict with names as keys, not {inputs!r}.",
                 at=f"{place}, node {step_id!r}",
             )
-        return {name: copy_containers(value) for name, value in inputs.items()}
+        copies: dict[str, Any] = {}
+        for name, value in inputs.items():
+            try:
+                copies[name] = copy_containers(value)
+            except RecursionError:
+                raise ParameterError(
+                    problem=f"input {name!r} contains itself, or is nested too deep.",
+                    at=f"{place}, node {step_id!r}",
+                ) from None
+        return copies
 
     def _refuse_handles(self, node_type: type[Node], given: Mapping[str, Any], at: str) -> None:
         """Refuse handles as values: as a text, each would be the name of its step."""
@@ -189,7 +199,17 @@ class WorkflowBuilder:
         """Connect an output to an input; with two ids alone, keep their order.
 
         Problems are reported by `build()`, so nodes may be added afterwards.
+
+        Raises:
+            ParameterError: If a part is no text.
         """
+        for part in (source, output_or_target, target, input):
+            if part is not None and not isinstance(part, str):
+                raise ParameterError(
+                    problem=f"a connection is made of texts, not {shown(part)}.",
+                    advise="add_connection('create_user', 'id', 'first_post', 'author_id')",
+                    at=caller_place(),
+                )
         if target is None:
             edge = Connection(str(source), str(output_or_target))
         else:
@@ -203,7 +223,7 @@ class WorkflowBuilder:
         Raises:
             ParameterError: If an end is not `"node.name"`.
         """
-        ends = [end.partition(".") for end in (source, target)]
+        ends = [end.partition(".") if isinstance(end, str) else ("", "", "") for end in (source, target)]
         for text, (_, dot, name) in zip((source, target), ends, strict=True):
             if not dot or not name:
                 raise ParameterError(
@@ -218,7 +238,15 @@ class WorkflowBuilder:
     def add_input(
         self, name: str, annotation: Any = Any, *, default: Any = NO_DEFAULT
     ) -> InputReference:
-        """Declare a parameter of the workflow and return a reference to it."""
+        """Declare a parameter of the workflow and return a reference to it.
+
+        Raises:
+            ParameterError: If the name is no text, or the default does not fit.
+            DuplicateNodeError: If the name is taken.
+        """
+        if not isinstance(name, str):
+            problem = f"the name of a workflow's input is a text, not {shown(name)}."
+            raise ParameterError(problem=problem, at=caller_place())
         if name in self._inputs:
             raise DuplicateNodeError(
                 kind="workflow input", name=name, first="an earlier add_input", at=caller_place()
@@ -288,6 +316,13 @@ class WorkflowBuilder:
         except DefinitionError as error:
             error.at = f"from_dict, node {step['id']!r}"
             raise
+
+
+def _registry_of(db: Any) -> Registry:
+    found = getattr(db, "nodes", None)
+    if isinstance(found, Registry):
+        return found
+    raise ParameterError(problem=f"db must be a DataFlow, not {shown(db)}.", at=caller_place())
 
 
 def _reference_text(source: Step | None, step_id: str, wanted: str) -> str:

@@ -8,10 +8,10 @@ import weakref
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from types import TracebackType
-from typing import Any, Self, TypedDict, Unpack
+from typing import Any, Self, TypedDict, Unpack, cast
 
 from dataflow.context import Setting, tenant
-from dataflow.errors import ParameterError, WorkflowFailedError, did_you_mean
+from dataflow.errors import ParameterError, WorkflowFailedError, did_you_mean, shown
 from dataflow.identifiers import uuid7
 from dataflow.places import awaiting_place, caller_place
 from dataflow.portal import sync_call
@@ -101,12 +101,12 @@ class LocalRuntime:
                     problem=f"execute() has no option {name!r}.",
                     advise=did_you_mean(name, RunOptions.__annotations__),
                 )
+        listener = _checked_listener(options.get("on_event"))
         await self._turnstile().enter()
         built = workflow.build() if isinstance(workflow, WorkflowBuilder) else workflow
         plan = self._plans.get(built)
         if plan is None:
             plan = self._plans[built] = plan_workflow(built)
-        listener = options.get("on_event")
         run = Run(
             plan,
             str(uuid7()),
@@ -210,11 +210,27 @@ def _transaction_of(plan: Plan) -> AbstractAsyncContextManager[Any]:
     return block
 
 
+def _checked_listener(listener: Any) -> Listener | None:
+    if listener is not None and not callable(listener):
+        problem = f"on_event must be a function that takes an event, not {shown(listener)}."
+        raise ParameterError(problem=problem)
+    return cast("Listener | None", listener)
+
+
+def _checked_names(what: str, values: Any) -> Mapping[str, Any]:
+    """Return values by name; None: none."""
+    if values is None:
+        return {}
+    if isinstance(values, Mapping) and all(isinstance(name, str) for name in values):
+        return values
+    raise ParameterError(problem=f"{what} must be a dict with names as keys, not {shown(values)}.")
+
+
 def _checked_parameters(
     workflow: Workflow, parameters: Mapping[str, Mapping[str, Any]] | None
 ) -> Mapping[str, Mapping[str, Any]]:
     checked: dict[str, Mapping[str, Any]] = {}
-    for step_id, values in (parameters or {}).items():
+    for step_id, given in _checked_names("parameters", parameters).items():
         step = workflow.steps.get(step_id)
         if step is None:
             raise ParameterError(
@@ -222,6 +238,7 @@ def _checked_parameters(
                 "does not have.",
                 advise=did_you_mean(step_id, workflow.steps),
             )
+        values = _checked_names(f"parameters of {step_id!r}", given)
         problems = step.node_type.check_inputs(values, ())
         if problems:
             raise ParameterError(problem=f"parameters of {step_id!r}: {'; '.join(problems)}")
@@ -230,7 +247,7 @@ def _checked_parameters(
 
 
 def _checked_inputs(workflow: Workflow, inputs: Mapping[str, Any] | None) -> dict[str, Any]:
-    given = dict(inputs or {})
+    given = _checked_names("inputs", inputs)
     for name in given:
         if name not in workflow.inputs:
             raise ParameterError(

@@ -32,8 +32,17 @@ class Threads:
         """Call a function in a thread, with the caller's context, and return its result."""
         if self._pool is None:
             self._pool = ThreadPoolExecutor(MOST_THREADS, thread_name_prefix="dataflow-node")
-        call = partial(contextvars.copy_context().run, function, **inputs)
-        return await asyncio.get_running_loop().run_in_executor(self._pool, call)
+        context, call = contextvars.copy_context(), partial(function, **inputs)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, lambda: context.run(_ended, call))
+
+
+def _ended(call: Callable[[], Any]) -> Any:
+    """Make a call; a future cannot carry `StopIteration`, and who awaits it would wait for ever."""
+    try:
+        return call()
+    except StopIteration as error:
+        raise RuntimeError("the function raised StopIteration") from error
 
 
 threads = Threads()

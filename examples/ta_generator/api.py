@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from uuid import UUID, uuid4
 
 import fastapi
-from fastapi import APIRouter, Depends, FastAPI, HTTPException
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from sqlalchemy.exc import IntegrityError
@@ -44,6 +44,10 @@ from ta_generator.repositories import (
 MAX_PARALLEL_VALIDATIONS = 3
 Database = Annotated[AsyncSession, Depends(get_db)]
 Reader = Annotated[AsyncSession, Depends(get_reader)]
+Skip = Annotated[int, Query(ge=0, le=1_000_000)]
+Limit = Annotated[int, Query(ge=1, le=1_000)]
+Hours = Annotated[int, Query(ge=1, le=24 * 366)]
+Text = Annotated[str, Query(max_length=200, pattern=r"^[^\x00]*$")]
 router = APIRouter()
 
 
@@ -139,7 +143,7 @@ async def create_user(new: NewUser, db: Database, audit: Audited):
 
 
 @router.get("/users")
-async def search_users(db: Reader, text: str = "", skip: int = 0, limit: int = 20):
+async def search_users(db: Reader, text: Text = "", skip: Skip = 0, limit: Limit = 20):
     return await UserRepository(db).search_users(text, skip, limit)
 
 
@@ -170,16 +174,16 @@ async def create_request(new: NewRequest, db: Database, audit: Audited):
 @router.get("/requests")
 async def search_requests(
     db: Reader,
-    text: str = "",
+    text: Text = "",
     status: RequestStatus | None = None,
-    skip: int = 0,
-    limit: int = 20,
+    skip: Skip = 0,
+    limit: Limit = 20,
 ):
     return await RequestRepository(db).search_requests(text, status, skip, limit)
 
 
 @router.get("/requests/pending")
-async def pending_requests(db: Reader, skip: int = 0, limit: int = 20):
+async def pending_requests(db: Reader, skip: Skip = 0, limit: Limit = 20):
     return await RequestRepository(db).get_pending_approval(skip, limit)
 
 
@@ -283,7 +287,7 @@ async def create_document(new: NewDocument, manager_id: UUID, db: Database, audi
 
 
 @router.get("/audit/recent")
-async def recent_activity(db: Reader, hours: int = 24, limit: int = 50):
+async def recent_activity(db: Reader, hours: Hours = 24, limit: Limit = 50):
     return await AuditLogRepository(db).get_recent_activity(hours, limit)
 
 

@@ -583,6 +583,24 @@ def test_expected_versions_are_checked(house: House):
     assert books.get(1).pages == 2
 
 
+@pytest.mark.parametrize("version", ["1", 1.0, True, 1.5, 2**70, [1]])
+def test_what_is_no_version_is_refused(house: House, version: Any):
+    books = with_books(house, 1)
+
+    with pytest.raises(ParameterError, match="expect_version must be a whole number"):
+        books.update(1, {"pages": 2}, expect_version=version)
+
+    assert books.get(1).pages == 1
+
+
+def test_an_expected_version_of_a_model_without_versions_is_refused(house: House):
+    authors = house.repository(Author)
+    authors.create({"name": "Ada"})
+
+    with pytest.raises(ParameterError, match="'Author' is not versioned"):
+        authors.update(1, {"name": "Bob"}, expect_version=1)
+
+
 def test_a_given_version_is_ignored(house: House):
     books = with_books(house, 1)
 
@@ -824,7 +842,7 @@ def test_a_tenant_of_a_model_that_tenants_do_not_share_is_refused(house: House):
 def test_a_record_of_another_tenant_is_not_made(house: House):
     notes = house.repository(Note, "acme")
 
-    with pytest.raises(ParameterError, match="globex"):
+    with pytest.raises(RecordValidationError, match=r"tenant_id: is not the tenant .*globex"):
         notes.create(text="x", tenant_id="globex")
     with pytest.raises(DataFlowError, match="tenant_id"):
         notes.update(notes.create(text="x"), {"tenant_id": "globex"})

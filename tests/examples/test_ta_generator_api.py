@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -207,3 +208,28 @@ def test_what_does_not_fit_is_refused(path: str, json: Any, status: int, url: st
         assert await get(client, "/health") == {"database": True}
 
     serve(url, body)
+
+
+@pytest.mark.parametrize(
+    ("path", "query"),
+    [
+        (path, {name: value})
+        for path, names in {
+            "/users": ("skip", "limit"),
+            "/requests": ("skip", "limit"),
+            "/requests/pending": ("skip", "limit"),
+            "/audit/recent": ("hours", "limit"),
+        }.items()
+        for name in names
+        for value in (-1, 10**9, 10**30)
+    ]
+    + [("/users", {"text": "a\0b"}), ("/requests", {"text": "x" * 201})],
+)
+def test_a_query_out_of_bounds_is_refused(path: str, query: dict[str, Any], tmp_path: Path):
+    async def body(client: AsyncClient) -> None:
+        refused = await client.get(path, params=query)
+
+        assert refused.status_code == 422
+        assert refused.json()["detail"][0]["loc"] == ["query", *query]
+
+    serve(f"sqlite:///{tmp_path}/ta.db", body)

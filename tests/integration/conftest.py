@@ -67,3 +67,11 @@ def statements(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
         return found
 
     return take
+
+
+@pytest.fixture
+def postgres_db(postgres_databases: Any) -> Iterator[DataFlow]:
+    """A DataFlow on PostgreSQL alone."""
+    database = DataFlow(postgres_databases.create())
+    yield database
+    database.close()

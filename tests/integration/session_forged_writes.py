@@ -196,6 +196,30 @@ def update_that_tells_whether_the_other_is_there(session: Session, house: House)
 
 
 @forged
+def key_changed_to_the_other(session: Session, house: House):
+    session.scalars(sa.select(house.Note)).first().id = house.their_note
+
+
+@forged
+def update_of_a_generated_key(session: Session, house: House):
+    session.execute(sa.update(house.Note).values(id=house.their_note))
+
+
+@forged
+def update_or_replace(session: Session, house: House):
+    statement = sa.update(house.Note).prefix_with("OR REPLACE")
+    session.execute(statement.values(id=house.their_note))
+
+
+@forged
+def insert_or_replace(session: Session, house: House):
+    session.execute(
+        sa.insert(house.Note.__table__).prefix_with("or  replace"),
+        [{"id": house.their_note, "title": "taken"}],
+    )
+
+
+@forged
 def delete_of_all(session: Session, house: House):
     session.execute(sa.delete(house.Note))
 

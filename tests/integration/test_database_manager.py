@@ -17,6 +17,7 @@ from dataflow.errors import (
     ParameterError,
     RecordValidationError,
     TenantRequiredError,
+    UnknownModelError,
     UnscopedStatementError,
 )
 from dataflow.models.columns import utc_now
@@ -179,6 +180,21 @@ def test_an_export_has_everything_of_a_tenant_and_nothing_of_others(url: str):
     run(url, work)
 
 
+def test_an_export_of_what_is_no_model_is_refused_before_the_first_record(url: str):
+    async def work(manager: DatabaseManager) -> None:
+        await fill(manager)
+        for wrong in ([ManagedFlow, int], ["ManagedFlow", "ManagedFlw"]):
+            with pytest.raises(UnknownModelError) as unknown:
+                await anext(manager.export_for_compliance("acme", wrong))
+            assert "ManagedFlow" in (unknown.value.advice() or "")
+        for single in (ManagedFlow, "ManagedFlow", 5):
+            with pytest.raises(ParameterError, match="models must be a list of models, not") as no:
+                await anext(manager.export_for_compliance("acme", single))
+            assert no.value.advice() == "write [Model], or leave it out for all"
+
+    run(url, work)
+
+
 def test_a_cleanup_removes_what_was_deleted_long_ago(url: str):
     async def work(manager: DatabaseManager) -> None:
         await fill(manager)
@@ -203,6 +219,14 @@ def test_a_manager_takes_a_dataflow_or_settings(memory: DataFlow):
     assert DatabaseManager("sqlite:///x.db", pool_size=7).db.config.pool_size == 7
     with pytest.raises(ParameterError, match="not both"):
         DatabaseManager("sqlite:///x.db", db=memory)
+    with pytest.raises(ParameterError, match="db must be a DataFlow, not 5"):
+        DatabaseManager(db=5)  # type: ignore[arg-type]  # refused
+
+
+@pytest.mark.parametrize("days", ["x", float("nan"), float("inf"), 10**9, 10**6, True, None])
+def test_days_that_no_calendar_has_are_refused(memory: DataFlow, days: Any):
+    with pytest.raises(ParameterError, match="days must be from 0 to the first of all dates"):
+        asyncio.run(DatabaseManager(db=memory).cleanup_old_data(days))
 
 
 def test_a_plain_url_of_sqlalchemy_is_taken():
@@ -270,6 +294,19 @@ def test_use_database_takes_a_manager_or_a_dataflow(memory: DataFlow):
     assert sessions.get_database() is manager
     assert sessions.use_database(memory).db is memory
     assert sessions.shared_database() is memory
+
+
+@pytest.mark.parametrize("wrong", [5, None, "sqlite:///x.db", DataFlow])
+@pytest.mark.usefixtures("_forgotten")
+def test_use_database_takes_nothing_else(wrong: Any):
+    with pytest.raises(ParameterError) as caught:
+        sessions.use_database(wrong)
+
+    assert caught.value.problem_text() == (
+        f"use_database takes a DatabaseManager or a DataFlow, not {wrong!r}."
+    )
+    assert caught.value.advice() == "for a URL, write use_database(DatabaseManager(url))"
+    assert sessions.shared_database() is None
 
 
 @pytest.mark.usefixtures("_forgotten")

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
 from dataflow import DataFlow
+from dataflow.errors import ParameterError
 from dataflow.repositories import DatabaseHealthChecker, HealthStatus
 
 CHECKER = DatabaseHealthChecker()
@@ -137,3 +138,9 @@ def test_quick_statements_are_not_noted(url: str):
         CHECKER.check_health(db)
         assert db.database.slow is not None
         assert not db.database.slow.last
+
+
+@pytest.mark.parametrize("target", [5, None, "sqlite://"])
+def test_what_is_no_database_is_refused(target: Any):
+    with pytest.raises(ParameterError, match="or a SQLAlchemy session, not"):
+        CHECKER.check_health(target)

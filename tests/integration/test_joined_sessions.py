@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from dataflow import DataFlow, Field, LocalRuntime, WorkflowBuilder
-from dataflow.errors import ParameterError, WorkflowFailedError
+from dataflow.errors import ParameterError, TransactionAbortedError, WorkflowFailedError
 from dataflow.repositories import AsyncRepository
 
 Case = Callable[[DataFlow, Any], Awaitable[None]]
@@ -167,3 +168,23 @@ def test_the_audit_log_names_who_acted_in_the_session_and_after_it(db: DataFlow)
         "by ada again": "ada",
     }
     assert db.audit.verify().ok
+
+
+def test_a_session_that_gives_up_its_connection_loses_the_transaction(db: DataFlow):
+    @db.model
+    class Item:
+        name: str = ""
+
+    async def case() -> None:
+        with pytest.raises(TransactionAbortedError):
+            async with db.transaction():
+                await db.aio.create("Item", {})
+                with suppress(TransactionAbortedError):
+                    async with db.aio.session() as session:
+                        session.add(Item(name="lost"))
+                        await session.flush()
+                        await session.invalidate()
+        assert await db.aio.count("Item") == 0
+        await db.aclose()
+
+    asyncio.run(case())

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from dataflow import (
     AsyncLocalRuntime,
@@ -754,3 +755,21 @@ def test_a_session_is_told_anew_after_a_part_that_failed(plain_url: str):
         with db.tenant("acme"):
             assert db.count("Note") == 2
             assert len(db.audit.get_by_user("ada")) == 2
+
+
+def test_reserved_keys_pass_the_policies_of_tenants(plain_url: str):
+    class Base(DeclarativeBase):
+        pass
+
+    class Item(Base):
+        __tablename__ = "items"
+        id: Mapped[int] = mapped_column(sa.Identity(always=True), primary_key=True)
+        tenant_id: Mapped[str] = mapped_column(sa.String(255))
+        number: Mapped[int] = mapped_column(sa.Integer, sa.Sequence("numbers"))
+
+    with DataFlow(plain_url, row_level_security=True) as db, db.tenant("acme"):
+        db.model(multi_tenant=True)(Item)
+
+        told = db.bulk_create(Item, [{}] * 3, returning="records")["records"]
+
+        assert [(r["id"], r["number"]) for r in told] == [(1, 1), (2, 2), (3, 3)]

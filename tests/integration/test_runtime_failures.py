@@ -74,6 +74,19 @@ class TestFailing:
             "  code: DF303"
         )
 
+    @pytest.mark.parametrize("blocking", [True, False])
+    def test_a_function_that_finds_nothing_next_fails_like_any_other(
+        self, memory: DataFlow, blocking: bool
+    ):
+        @memory.node(blocking=blocking)
+        def first(records: list[int]) -> int:
+            return next(record for record in records if record > 5)
+
+        builder = WorkflowBuilder("nothing", db=memory)
+        builder.add_node(first, "first", {"records": [1, 2]})
+        error = failure_of(builder)
+        assert "StopIteration" in str(error.failures["first"])
+
     def test_a_failure_of_our_own_is_told_with_its_place_and_its_advice(
         self, builder: WorkflowBuilder, memory
     ):

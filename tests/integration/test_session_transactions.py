@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
 
 from dataflow import DataFlow
-from dataflow.errors import DeadlockError, ParameterError
+from dataflow.errors import ConfigurationError, DeadlockError, ParameterError
 from dataflow.repositories import DatabaseTransaction, TransactionManager
 
 
@@ -263,3 +263,61 @@ class TestAsync:
         count, level = asyncio.run(main())
 
         assert (count, level in ("serializable", "repeatable read")) == (1, True)
+
+
+@pytest.mark.parametrize("session", [5, None, AsyncSession()], ids=["number", "none", "async"])
+def test_what_is_no_session_for_threads_is_refused(session: Any):
+    with (
+        pytest.raises(ParameterError, match="sync_transaction takes a Session, not"),
+        DatabaseTransaction.sync_transaction(session),
+    ):
+        pass
+
+
+def test_what_is_no_session_for_coroutines_is_refused(session: Session):
+    async def use(given: Any) -> None:
+        async with DatabaseTransaction.async_transaction(given):
+            pass
+
+    for given in (5, session):
+        with pytest.raises(ParameterError, match="async_transaction takes an AsyncSession, not"):
+            asyncio.run(use(given))
+
+
+def test_what_cannot_be_called_with_a_session_is_refused(session: Session):
+    manager: Any = TransactionManager()
+
+    with pytest.raises(ParameterError, match="calls a function with the session, not None"):
+        manager.execute_with_retry(None, session)
+    with pytest.raises(ParameterError, match="execute_with_retry takes a Session, not 5"):
+        manager.execute_with_retry(lambda same: same, 5)
+
+
+@pytest.mark.parametrize("retries", ["x", 1.5, True, -1, None])
+def test_tries_that_are_no_number_are_refused(retries: Any):
+    with pytest.raises(ConfigurationError) as caught:
+        TransactionManager(max_retries=retries)
+
+    assert caught.value.problem_text() == (
+        f"max_retries must be a whole number from 0, not {retries!r}."
+    )
+
+
+def test_what_makes_no_sessions_is_refused():
+    with pytest.raises(ConfigurationError, match="a function that makes a session, not 5"):
+        TransactionManager(sessions=5)  # type: ignore[arg-type]  # refused
+
+
+def test_the_block_of_a_session_is_entered_once_at_a_time(db: DataFlow):
+    async def case() -> None:
+        block = db.aio.session()
+        for _ in range(2):
+            async with block as session:
+                await session.execute(sa.text("SELECT 1"))
+                with pytest.raises(ParameterError, match="is open already"):
+                    await block.__aenter__()
+        health = await db.aio.health()
+        assert health.pool["in_use"] == 0
+        await db.aclose()
+
+    asyncio.run(case())

@@ -336,3 +336,48 @@ def test_objects_that_belong_to_a_transaction_are_validated(db: DataFlow):
 
     asyncio.run(main())
     assert db.count(thing) == 1
+
+
+@pytest.mark.parametrize("document", ["\0", float("nan"), {1, 2}, "\ud800", {1: "x"}])
+def test_a_document_that_json_cannot_carry_is_refused_by_its_field(
+    db: DataFlow, in_session: InSession, document: Any
+):
+    @db.model
+    class Paper:
+        facts: dict[str, Any] = {}
+
+    given = {"facts": {"x": document}}
+    for write in (
+        lambda session: session.add(Paper(**given)),
+        lambda session: Repository(session, Paper).create(given),
+        lambda session: Repository(session, Paper).bulk_create([given]),
+    ):
+        with pytest.raises(RecordValidationError, match="facts: "):
+            in_session(db, write)
+    with pytest.raises(RecordValidationError, match="facts: "):
+        db.create("Paper", given)
+    assert db.count("Paper") == 0
+
+
+def test_a_document_that_json_carries_comes_back_as_it_was(db: DataFlow):
+    @db.model
+    class Paper:
+        facts: dict[str, Any] = {}
+        lists: list[Any] = []
+
+    facts = {"a": [1, 1.5, True, None, "x", {"b": []}], "c": {"d": 0.1, "e": 2**60}}
+    paper = db.create("Paper", {"facts": facts, "lists": [facts, (1, 2)]})
+    assert db.read("Paper", paper["id"])["facts"] == facts
+    assert db.read("Paper", paper["id"])["lists"] == [facts, [1, 2]]
+
+
+def test_a_key_that_the_database_generates_for_tenants_is_refused_by_its_field(db: DataFlow):
+    @db.model(multi_tenant=True)
+    class Paper:
+        text: str = ""
+
+    with (
+        db.session("acme") as session,
+        pytest.raises(RecordValidationError, match="id: the database generates"),
+    ):
+        Repository(session, Paper).create({"id": 1})

@@ -14,7 +14,7 @@ from effort import calls_of
 from session_house import CANARY, FORGED, READS, House, Route, fill, furnish, furnish_declarative
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Mapped, Session
 from sqlalchemy.orm.exc import StaleDataError
 
 from dataflow import DataFlow
@@ -26,6 +26,8 @@ from dataflow.errors import (
     TenantRequiredError,
     UnscopedStatementError,
 )
+from dataflow.models.mixins import TenantMixin
+from dataflow.models.ready import BaseModel
 
 ROUTES = (session_reads, session_forged_reads, session_forged_writes)  # fill the two lists
 Work = Callable[[Session], Any]
@@ -420,3 +422,17 @@ def test_a_cancelled_session_leaves_nothing_on_the_connection(db: DataFlow):
 
     assert asyncio.run(main()) == 0
     assert db.database.pool_status()["in_use"] == 0
+
+
+def test_no_statement_replaces_a_record_of_another_tenant_on_sqlite(memory: DataFlow):
+    class Paper(BaseModel, TenantMixin):
+        text: Mapped[str]
+
+    memory.model(Paper)
+    with memory.tenant("acme"):
+        paper = memory.create("Paper", text="acme's")
+    replace = sa.insert(Paper).prefix_with("OR REPLACE")
+    with memory.session("globex") as session, pytest.raises(UnscopedStatementError):
+        session.execute(replace, [{"id": paper["id"], "text": "x"}])
+    with memory.all_tenants(), memory.session() as session:
+        assert session.scalars(sa.select(Paper.text)).all() == ["acme's"]

@@ -80,6 +80,80 @@ def test_a_nested_block_joins_the_outer_one(notes: DataFlow):
     assert texts(notes) == ""
 
 
+@pytest.mark.parametrize("savepoint", [False, True])
+def test_a_block_that_is_entered_while_it_is_open_is_refused_and_stays_usable(
+    notes: DataFlow, savepoint: bool
+):
+    block = notes.transaction(savepoint=savepoint)
+
+    with block:
+        with pytest.raises(ParameterError, match=r"made at .*test_transactions.py:\d+ is open"):
+            block.__enter__()
+        notes.create("Note", {"text": "a"})
+
+    assert texts(notes) == "a"
+
+
+def test_a_block_that_joined_another_is_refused_while_it_is_open(notes: DataFlow):
+    with notes.transaction(), notes.transaction(savepoint=True) as part:
+        block = notes.transaction()
+        with block:
+            with pytest.raises(ParameterError, match="open already"):
+                block.__enter__()
+            assert notes.database.current() is part
+        notes.create("Note", {"text": "a"})
+
+    assert texts(notes) == "a"
+
+
+def test_an_async_block_that_is_entered_while_it_is_open_is_refused_and_stays_usable(
+    notes: DataFlow,
+):
+    async def main() -> None:
+        block = notes.transaction()
+        async with block:
+            with pytest.raises(ParameterError, match="open already"):
+                await block.__aenter__()
+            await notes.aio.create("Note", {"text": "a"})
+        await notes.aio.create("Note", {"text": "b"})
+
+    asyncio.run(main())
+
+    assert texts(notes) == "ab"
+
+
+def test_one_block_is_refused_to_a_second_thread_while_the_first_has_it(notes: DataFlow):
+    block, refused = notes.transaction(), []
+
+    def enter() -> None:
+        with pytest.raises(ParameterError, match="open already"):
+            block.__enter__()
+        refused.append(notes.database.current())
+
+    with block:
+        second = threading.Thread(target=enter)
+        second.start()
+        second.join(30)
+        notes.create("Note", {"text": "a"})
+
+    assert (refused, texts(notes)) == ([None], "a")
+
+
+def test_a_block_may_be_entered_again_after_its_end_inside_of_another_too(notes: DataFlow):
+    block = notes.transaction()
+    with block:
+        notes.create("Note", {"text": "a"})
+    with pytest.raises(ZeroDivisionError), block:
+        notes.create("Note", {"text": "lost"})
+        raise ZeroDivisionError
+    with notes.transaction():
+        with block:
+            notes.create("Note", {"text": "b"})
+        notes.create("Note", {"text": "c"})
+
+    assert texts(notes) == "abc"
+
+
 def test_a_savepoint_fails_alone(notes: DataFlow):
     with notes.transaction():
         notes.create("Note", {"text": "a"})

@@ -6,6 +6,7 @@ import pytest
 
 from dataflow import DataFlow, Field
 from dataflow.errors import RecordValidationError
+from dataflow.models.columntypes import EncodedJson
 from dataflow.records.validation import Validator
 
 
@@ -25,7 +26,7 @@ def users(memory: DataFlow) -> Validator:
 
 def test_a_new_record_gets_its_defaults(users: Validator):
     assert users.record({"name": "Ada"}) == {
-        "name": "Ada", "age": 18, "note": None, "tags": [], "token": "t",
+        "name": "Ada", "age": 18, "note": None, "tags": EncodedJson("[]"), "token": "t",
     }  # fmt: skip
 
 

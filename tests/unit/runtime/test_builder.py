@@ -362,6 +362,19 @@ class TestInputs:
             "  code: DF103"
         )
 
+    def test_an_input_that_contains_itself_is_refused(self, builder: WorkflowBuilder):
+        tags: list[Any] = []
+        tags.append(tags)
+        place = place_below(2)
+        with pytest.raises(ParameterError) as caught:
+            builder.add_node("PostCreateNode", "post", {"tags": tags})
+
+        assert str(caught.value) == (
+            "input 'tags' contains itself, or is nested too deep.\n"
+            f"  at: {place}, node 'post'\n"
+            "  code: DF103"
+        )
+
     def test_inputs_that_the_caller_changes_later_do_not_change_the_node(
         self, builder: WorkflowBuilder
     ):
@@ -500,11 +513,22 @@ class TestConnections:
 
         assert builder.build().connections == (Connection("user", "users", "id", "filter"),)
 
-    @pytest.mark.parametrize(("source", "target"), [("user", "post.x"), ("user.id", "post.")])
+    @pytest.mark.parametrize(
+        "ends", [("user", "id", "post", ["x"]), ("user", ["id"], "post"), (5, "post")], ids=str
+    )
+    def test_a_connection_of_anything_but_texts_is_refused(self, pair: WorkflowBuilder, ends: Any):
+        with pytest.raises(ParameterError, match=r"made of texts, not (\[|5)") as caught:
+            pair.add_connection(*ends)
+
+        assert str(caught.value.at).startswith(__file__)
+
+    @pytest.mark.parametrize(
+        ("source", "target"), [("user", "post.x"), ("user.id", "post."), (5, "post.x")]
+    )
     def test_a_short_connection_needs_two_names_with_dots(
-        self, pair: WorkflowBuilder, source: str, target: str
+        self, pair: WorkflowBuilder, source: Any, target: str
     ):
-        wrong = source if "." not in source else target
+        wrong = source if "." not in str(source) else target
         place = place_below(2)
         with pytest.raises(ParameterError) as caught:
             pair.connect(source, target)
@@ -541,6 +565,18 @@ class TestWorkflowInputs:
         with pytest.raises((DuplicateNodeError, ParameterError)):
             builder.add_input("percent", int)
 
+    def test_an_input_without_a_name_is_refused(self, builder: WorkflowBuilder):
+        with pytest.raises(ParameterError, match=r"is a text, not \['percent'\]"):
+            builder.add_input(["percent"], float)  # type: ignore[arg-type]  # refused
+
     def test_a_default_of_the_wrong_type_is_refused(self, builder: WorkflowBuilder):
         with pytest.raises(ParameterError):
             builder.add_input("percent", float, default="ten")
+
+
+def test_what_is_no_dataflow_is_refused_at_the_callers_line():
+    place = place_below(2)
+    with pytest.raises(ParameterError) as caught:
+        WorkflowBuilder(db=5)  # type: ignore[arg-type]  # refused
+
+    assert str(caught.value) == f"db must be a DataFlow, not 5.\n  at: {place}\n  code: DF103"

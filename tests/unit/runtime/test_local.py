@@ -6,8 +6,13 @@ from typing import Any
 
 import pytest
 
-from dataflow import LocalRuntime
+from dataflow import LocalRuntime, WorkflowBuilder, node
 from dataflow.errors import ParameterError
+
+@node
+def greet(name: str) -> str:
+    return f"Hello, {name}"
+
 
 HERE = Path(__file__)
 
@@ -50,3 +55,28 @@ def test_a_limit_that_is_no_number_of_nodes_is_refused_at_the_callers_line(limit
         f"  at: {line_of('# the third ' + 'mistake')}\n"
         "  code: DF103"
     )
+
+
+NAMES = "must be a dict with names as keys, not"
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"parameters": 5}, f"parameters {NAMES} 5."),
+        ({"parameters": {5: {}}}, f"parameters {NAMES} {{5: {{}}}}."),
+        ({"parameters": {"a": 5}}, f"parameters of 'a' {NAMES} 5."),
+        ({"parameters": {"a": {5: 6}}}, f"parameters of 'a' {NAMES} {{5: 6}}."),
+        ({"inputs": ["name"]}, f"inputs {NAMES} ['name']."),
+        ({"on_event": 5}, "on_event must be a function that takes an event, not 5."),
+    ],
+    ids=str,
+)
+def test_options_of_a_run_in_another_shape_are_refused(options: Any, problem: str):
+    workflow = WorkflowBuilder()
+    workflow.add_node(greet, "a", {"name": "Ada"})
+
+    with pytest.raises(ParameterError) as caught:
+        LocalRuntime().execute(workflow, **options)
+
+    assert caught.value.problem_text() == problem
