@@ -58,8 +58,9 @@ _MOMENT = "to_char(moment AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US\"+00:00\
 
 _FUNCTIONS = {
     **PART_FUNCTION,
+    # What is not a text itself joins one as STABLE only: never inlined, and parsed at each call.
     "part(value text) RETURNS text LANGUAGE sql IMMUTABLE": """
-  SELECT coalesce(octet_length(value) || ':' || value, '-')""",
+  SELECT coalesce(octet_length(value)::text || ':' || value, '-')""",
     # The state is the hash before and the hash itself, so that one pass yields both.
     "link(state bytea, head bytea, entry text) RETURNS bytea LANGUAGE plpgsql IMMUTABLE": """
 BEGIN
