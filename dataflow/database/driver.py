@@ -190,7 +190,7 @@ class Driver(ABC):
 
     @abstractmethod
     def create_engine(self, *, pooled: bool = True) -> AsyncEngine:
-        """Return a new engine for the running loop; without pooling for schema work."""
+        """Return a new engine for the running loop; of one connection if it is not pooled."""
 
     @abstractmethod
     def create_sync_engine(self) -> sa.Engine:

@@ -17,7 +17,7 @@ import asyncpg
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import asyncpg as asyncpg_dialect
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool
+from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from dataflow.database.driver import (
     Columns,
@@ -105,10 +105,9 @@ class PostgresDriver(PostgresSequences):
 
     def create_engine(self, *, pooled: bool = True) -> AsyncEngine:
         config = self.config
-        options: dict[str, Any] = {"poolclass": NullPool}
+        options: dict[str, Any] = {"pool_size": 1, "max_overflow": 0}
         if pooled:
             options = {
-                "poolclass": AsyncAdaptedQueuePool,
                 "pool_size": config.pool_size,
                 "max_overflow": config.max_overflow,
                 "pool_timeout": config.pool_timeout_s,
@@ -117,6 +116,7 @@ class PostgresDriver(PostgresSequences):
         engine = create_async_engine(
             self.address.url.set(drivername="postgresql+asyncpg"),
             connect_args=self._connect_args(),
+            poolclass=AsyncAdaptedQueuePool,
             **options,
         )
         self.listen(engine.sync_engine)

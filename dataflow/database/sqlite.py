@@ -20,7 +20,7 @@ from sqlalchemy.dialects.sqlite import aiosqlite as aiosqlite_dialect
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool, QueuePool
+from sqlalchemy.pool import AsyncAdaptedQueuePool, QueuePool
 from sqlalchemy.util import await_only
 
 from dataflow.context import NOBODY, Caller
@@ -162,10 +162,9 @@ class SqliteDriver(SqliteAudit):
 
     def create_engine(self, *, pooled: bool = True) -> AsyncEngine:
         config = self.config
-        options: dict[str, Any] = {"poolclass": NullPool}
+        options: dict[str, Any] = {"pool_size": 1, "max_overflow": 0}
         if pooled:
             options = {
-                "poolclass": AsyncAdaptedQueuePool,
                 "pool_size": min(config.pool_size, self.slots),
                 "max_overflow": max(0, self.slots - config.pool_size),
                 "pool_timeout": config.pool_timeout_s,
@@ -184,6 +183,7 @@ class SqliteDriver(SqliteAudit):
             },
             # Every transaction ends explicitly, here and in SQLAlchemy's own sessions.
             pool_reset_on_return=None,
+            poolclass=AsyncAdaptedQueuePool,
             **options,
         )
         self.listen(engine.sync_engine)

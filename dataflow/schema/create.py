@@ -20,7 +20,7 @@ from dataflow.models.tenancy import TENANT
 from dataflow.schema.difference import Difference, find_difference
 from dataflow.schema.links import links_of, mark_late
 from dataflow.schema.triggers import TriggerWork, describe, find_trigger_work
-from dataflow.schema.work import run_schema_work
+from dataflow.schema.work import run_schema_work, schema_engine
 
 __all__ = [
     "add_column",
@@ -43,14 +43,21 @@ async def ensure_schema(database: Database, specs: Sequence[ModelSpec]) -> None:
         SchemaDriftError: If a required column without a default would have to be added,
             or if revision files change this schema.
     """
-    if not await run_schema_work(database, lambda c: _is_due(c, database, specs), write=False):
-        return
-    if database.current() is not None and database.driver.serial_writes:
-        raise LoopError(
-            problem="tables are missing, and this transaction holds the database's only writer.",
-            advise="declare all models before the transaction begins",
+
+    def is_due(connection: sa.Connection) -> bool:
+        return _is_due(connection, database, specs)
+
+    async with schema_engine(database) as engine:
+        if not await run_schema_work(database, is_due, write=False, engine=engine):
+            return
+        if database.current() is not None and database.driver.serial_writes:
+            raise LoopError(
+                problem="tables are missing, and this transaction holds the only writer.",
+                advise="declare all models before the transaction begins",
+            )
+        await run_schema_work(
+            database, lambda c: _create(c, database, specs), write=True, engine=engine
         )
-    await run_schema_work(database, lambda c: _create(c, database, specs), write=True)
 
 
 def _compared(

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, nullcontext
 from typing import TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from dataflow.database.database import Database
 from dataflow.database.transaction import outcome_of
 from dataflow.errors import DataFlowError
 
-__all__ = ["run_schema_work"]
+__all__ = ["run_schema_work", "schema_engine"]
 
 T = TypeVar("T")
+
+
+@asynccontextmanager
+async def schema_engine(database: Database) -> AsyncIterator[AsyncEngine]:
+    """Lend an engine of one connection, for several pieces of work."""
+    engine = database.driver.create_engine(pooled=False)
+    try:
+        yield engine
+    finally:
+        await engine.dispose()
 
 
 async def run_schema_work(
@@ -24,6 +36,7 @@ async def run_schema_work(
     write: bool,
     prelude: tuple[str, ...] = (),
     keep: bool = True,
+    engine: AsyncEngine | None = None,
 ) -> T:
     """Run work in one transaction, under the database's schema lock if it writes.
 
@@ -33,10 +46,11 @@ async def run_schema_work(
         write: Whether to take the schema lock.
         prelude: Statements before the transaction begins.
         keep: Whether to commit; else everything is rolled back.
+        engine: Whose connection is used; None: one for this work alone.
     """
-    engine = database.driver.create_engine(pooled=False)
+    lent = schema_engine(database) if engine is None else nullcontext(engine)
     try:
-        async with engine.connect() as connection:
+        async with lent as found, found.connect() as connection:
             raw = (await connection.get_raw_connection()).driver_connection
             for statement in prelude:
                 await database.driver.run_plain(raw, statement)
@@ -54,5 +68,3 @@ async def run_schema_work(
         raise outcome_of(database.driver, driver_error) from error
     except OSError as error:
         raise outcome_of(database.driver, error) from error
-    finally:
-        await engine.dispose()
