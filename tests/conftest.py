@@ -7,6 +7,7 @@ import itertools
 import os
 import re
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import asyncpg
@@ -25,13 +26,15 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     return 0 if config.option.file_or_dir else None
 
 
-@pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, scope="session")
+def _clean_environment() -> Iterator[None]:
     """Keep the developer's own settings out of the tests."""
-    for name in list(os.environ):
-        if name.startswith("DATAFLOW_") and not name.startswith("DATAFLOW_TEST_"):
-            monkeypatch.delenv(name)
-    monkeypatch.delenv("DATABASE_URL", raising=False)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith("DATAFLOW_") and not name.startswith("DATAFLOW_TEST_"):
+                patch.delenv(name)
+        patch.delenv("DATABASE_URL", raising=False)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -102,6 +105,13 @@ class PostgresDatabases:
         self._lent.append(name)
         return self._url_of(name)
 
+    @contextmanager
+    def shared(self) -> Iterator[str]:
+        """Lend an empty database to several tests."""
+        name = self._emptied() or self._new()
+        yield self._url_of(name)
+        self._free.append(name)
+
     def _new(self) -> str:
         name = f"test_{os.getpid()}_{next(_numbers)}"
         sql = f'CREATE DATABASE "{name}" TEMPLATE template0 STRATEGY file_copy'
@@ -163,6 +173,20 @@ def db(url: str) -> Iterator[DataFlow]:
     database = DataFlow(url)
     yield database
     database.close()
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def shared_db(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[DataFlow]:
+    """A DataFlow for all tests of a module that change nothing."""
+    with ExitStack() as stack:
+        if request.param == "postgres":
+            databases = request.getfixturevalue("postgres_databases")
+            url = stack.enter_context(databases.shared())
+        else:
+            url = f"sqlite:///{tmp_path_factory.mktemp('shared')}/test.db"
+        yield stack.enter_context(DataFlow(url))
 
 
 @pytest.fixture

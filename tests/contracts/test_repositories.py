@@ -182,12 +182,12 @@ def test_a_key_of_several_fields_is_a_dict_or_a_tuple(house: House, key: Any):
     assert seats.count() == 1
 
 
-@pytest.mark.parametrize("key", [1, ("A",), {"line": "A"}, ("A", 2, 3)])
-def test_an_incomplete_key_is_refused(house: House, key: Any):
+def test_an_incomplete_key_is_refused(house: House):
     seats = house.repository(Seat)
 
-    with pytest.raises(ParameterError, match="the key of 'Seat' is line, number"):
-        seats.get(key)
+    for key in (1, ("A",), {"line": "A"}, ("A", 2, 3)):
+        with pytest.raises(ParameterError, match="the key of 'Seat' is line, number"):
+            seats.get(key)
 
 
 def test_keys_may_be_texts(house: House):
@@ -289,26 +289,30 @@ def test_operators_of_query_filters(house: House, operator: str, value: Any, fou
     assert titles(listed) == [f"book {number}" for number in found]
 
 
-@pytest.mark.parametrize(
-    ("operator", "value", "found"),
-    [
-        ("ilike", "EMMA", ["Emma"]),
-        ("ilike", "%mm%", ["Emma"]),
-        ("ilike", "BUNG", ["Übung 100%"]),
-        ("icontains", "100%", ["Übung 100%"]),
-        ("icontains", "_", ["snake_case"]),
-        ("contains", "100%", ["Übung 100%"]),
-        ("starts_with", "Em", ["Emma"]),
-        ("ends_with", "case", ["snake_case"]),
-        ("like", "E__a", ["Emma"]),
-        ("regex", "^[A-F].*a$", ["Emma"]),
-    ],
-)
-def test_text_operators(house: House, operator: str, value: str, found: list[str]):
+TEXTS = [
+    ("ilike", "EMMA", ["Emma"]),
+    ("ilike", "%mm%", ["Emma"]),
+    ("ilike", "BUNG", ["Übung 100%"]),
+    ("icontains", "100%", ["Übung 100%"]),
+    ("icontains", "_", ["snake_case"]),
+    ("contains", "100%", ["Übung 100%"]),
+    ("starts_with", "Em", ["Emma"]),
+    ("ends_with", "case", ["snake_case"]),
+    ("like", "E__a", ["Emma"]),
+    ("regex", "^[A-F].*a$", ["Emma"]),
+]
+
+
+def test_text_operators(house: House):
     books = house.repository(Book)
     books.bulk_create({"title": title} for title in ("Emma", "Übung 100%", "snake_case"))
 
-    assert titles(books.list([QueryFilter("title", operator, value)])) == found
+    found = [
+        (operator, value, titles(books.list([QueryFilter("title", operator, value)])))
+        for operator, value, _ in TEXTS
+    ]
+
+    assert found == TEXTS
 
 
 def test_filters_reach_into_documents(house: House):
@@ -353,14 +357,15 @@ def test_lists_have_windows(house: House):
     assert titles(books.list(paged)) == ["book 4", "book 5", "book 6", "book 7"]
 
 
-@pytest.mark.parametrize("window", [(-1, 5), (0, -1), ("a", 5), (0, 2**63)])
-def test_a_window_below_zero_is_refused(house: House, window: tuple[Any, Any]):
+def test_a_window_below_zero_is_refused(house: House):
     books = with_books(house, 1)
+    windows: list[tuple[Any, Any]] = [(-1, 5), (0, -1), ("a", 5), (0, 2**63)]
 
-    with pytest.raises(ParameterError, match="whole number"):
-        books.get_all(*window)
-    with pytest.raises(ParameterError, match="whole number"):
-        books.search("b", skip=window[0], limit=window[1])
+    for skip, limit in windows:
+        with pytest.raises(ParameterError, match="whole number"):
+            books.get_all(skip, limit)
+        with pytest.raises(ParameterError, match="whole number"):
+            books.search("b", skip=skip, limit=limit)
 
 
 def test_counts_and_exists(house: House):
@@ -455,16 +460,14 @@ def read_all(books: Any, field: str, direction: str, limit: int = 2, **options: 
 
 
 @pytest.mark.parametrize("direction", ["asc", "desc"])
-@pytest.mark.parametrize("field", ["pages", "title", "created_at", "id"])
-def test_cursors_cover_all_records_once_in_the_order_of_a_list(
-    house: House, field: str, direction: Any
-):
+def test_cursors_cover_all_records_once_in_the_order_of_a_list(house: House, direction: Any):
     books = with_books(house, 1, None, 1, 1, None, 0, 3)
-    listed = books.list(QueryOptions(sorts=[SortField(field, direction)]))
 
-    if direction == "asc":
-        assert read_all(books, field, direction) == titles(listed)
-    assert sorted(read_all(books, field, direction)) == sorted(titles(listed))
+    for field in ("pages", "title", "created_at", "id"):
+        listed = books.list(QueryOptions(sorts=[SortField(field, direction)]))
+        if direction == "asc":
+            assert read_all(books, field, direction) == titles(listed)
+        assert sorted(read_all(books, field, direction)) == sorted(titles(listed))
 
 
 def test_cursors_take_decimals_instants_enums_and_filters(house: House):
@@ -583,12 +586,12 @@ def test_expected_versions_are_checked(house: House):
     assert books.get(1).pages == 2
 
 
-@pytest.mark.parametrize("version", ["1", 1.0, True, 1.5, 2**70, [1]])
-def test_what_is_no_version_is_refused(house: House, version: Any):
+def test_what_is_no_version_is_refused(house: House):
     books = with_books(house, 1)
 
-    with pytest.raises(ParameterError, match="expect_version must be a whole number"):
-        books.update(1, {"pages": 2}, expect_version=version)
+    for version in ("1", 1.0, True, 1.5, 2**70, [1]):
+        with pytest.raises(ParameterError, match="expect_version must be a whole number"):
+            books.update(1, {"pages": 2}, expect_version=version)
 
     assert books.get(1).pages == 1
 

@@ -69,16 +69,18 @@ REFUSED: dict[str, tuple[Call, str]] = {
 }
 
 
-@pytest.mark.parametrize(("call", "problem"), REFUSED.values(), ids=REFUSED)
-def test_a_wrong_argument_is_refused_by_what_is_expected(house: House, call: Call, problem: str):
+def test_a_wrong_argument_is_refused_by_what_is_expected(house: House):
     books = house.repository(Book)
     books.create({"title": "Emma"})
+    told = dict[str, str]()
 
-    with pytest.raises(DataFlowError) as caught:
-        call(books)
+    for name, (call, problem) in REFUSED.items():
+        with pytest.raises(DataFlowError) as caught:
+            call(books)
+        told[name] = caught.value.problem_text()
+        assert str(caught.value).startswith(problem)
 
-    assert caught.value.problem_text() == problem
-    assert str(caught.value).startswith(problem)
+    assert told == {name: problem for name, (_, problem) in REFUSED.items()}
     assert books.count() == 1
 
 

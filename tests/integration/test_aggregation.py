@@ -43,15 +43,15 @@ SALES: list[dict[str, Any]] = [
 ]  # fmt: skip
 
 
-@pytest.fixture
-def sales(db: DataFlow) -> DataFlow:
-    @db.model
+@pytest.fixture(scope="module")
+def sales(shared_db: DataFlow) -> DataFlow:
+    @shared_db.model
     class Customer:
         id: int
         name: str
         city: str | None = None
 
-    @db.model
+    @shared_db.model
     class Sale:
         id: int
         status: str
@@ -67,15 +67,15 @@ def sales(db: DataFlow) -> DataFlow:
         token: uuid.UUID | None = None
         __dataflow__ = {"timestamps": False, "soft_delete": True}
 
-    db.bulk_create(
+    shared_db.bulk_create(
         Customer,
         [{"id": 1, "name": "Ada", "city": "Paris"}, {"id": 2, "name": "Bob"},
          {"id": 3, "name": "Cy", "city": "Rome"}],
     )  # fmt: skip
     gone = {"id": 6, "status": "gone", "amount": D(1_000_000), "quantity": 1_000_000}
-    db.bulk_create(Sale, [*SALES, gone])
-    db.delete(Sale, 6)
-    return db
+    shared_db.bulk_create(Sale, [*SALES, gone])
+    shared_db.delete(Sale, 6)
+    return shared_db
 
 
 CASES: list[tuple[str, list[dict[str, Any]], Any]] = [

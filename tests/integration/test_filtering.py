@@ -20,8 +20,7 @@ PEOPLE = [
 ]
 
 
-@pytest.fixture
-def people(db: DataFlow) -> DataFlow:
+def declare_people(db: DataFlow) -> DataFlow:
     @db.model(timestamps=False)
     class Person:
         id: int
@@ -31,6 +30,11 @@ def people(db: DataFlow) -> DataFlow:
 
     db.bulk_create("Person", PEOPLE)
     return db
+
+
+@pytest.fixture(scope="module")
+def people(shared_db: DataFlow) -> DataFlow:
+    return declare_people(shared_db)
 
 
 def names(db: DataFlow, filter: Any) -> str:
@@ -200,7 +204,8 @@ def test_a_filter_of_many_negations_of_a_field_is_refused(people: DataFlow):
         people.list("Person", {"age": filter})
 
 
-def test_a_list_of_100000_values_is_one_parameter(people: DataFlow):
+def test_a_list_of_100000_values_is_one_parameter(db: DataFlow):
+    people = declare_people(db)
     ages = people.count("Person", {"age": {"$in": range(1, 100_001)}})
     texts = people.count("Person", {"name": {"$in": [f"n{n}" for n in range(99_999)] + ["Eve"]}})
     others = people.count("Person", {"id": {"$nin": list(range(3, 100_003))}})
@@ -223,7 +228,8 @@ def test_a_list_of_100000_bytes_works_too(db: DataFlow):
     assert found == 2
 
 
-def test_like_wildcards_and_quotes_in_values_are_just_characters(people: DataFlow):
+def test_like_wildcards_and_quotes_in_values_are_just_characters(db: DataFlow):
+    people = declare_people(db)
     people.create("Person", {"name": "100%_'\"\\", "age": 1, "city": None})
 
     found = people.list("Person", {"name": {"$in": ["100%_'\"\\", "%"]}})["records"]

@@ -27,17 +27,17 @@ ROWS: list[dict[str, Any]] = [
 ]  # fmt: skip
 
 
-@pytest.fixture
-def profiles(db: DataFlow) -> DataFlow:
-    @db.model
+@pytest.fixture(scope="module")
+def profiles(shared_db: DataFlow) -> DataFlow:
+    @shared_db.model
     class Profile:
         id: int
         name: str
         meta: dict[str, Any] | None = None
         tags: list[Any] = Field(default_factory=list)
 
-    db.bulk_create(Profile, ROWS)
-    return db
+    shared_db.bulk_create(Profile, ROWS)
+    return shared_db
 
 
 CASES: list[tuple[dict[str, Any], list[int]]] = [
@@ -316,15 +316,15 @@ INDEXES: list[tuple[dict[str, Any], list[int]]] = [
 ]
 
 
-@pytest.fixture
-def nests(db: DataFlow) -> DataFlow:
-    @db.model(timestamps=False)
+@pytest.fixture(scope="module")
+def nests(shared_db: DataFlow) -> DataFlow:
+    @shared_db.model(timestamps=False)
     class Nest:
         id: int
         doc: Any
 
-    db.bulk_create(Nest, NESTED)
-    return db
+    shared_db.bulk_create(Nest, NESTED)
+    return shared_db
 
 
 def nests_found(nests: DataFlow, filter: dict[str, Any]) -> list[int]:

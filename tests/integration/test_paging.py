@@ -23,8 +23,7 @@ ROWS = [
 ]
 
 
-@pytest.fixture
-def items(db: DataFlow) -> DataFlow:
+def declare_items(db: DataFlow) -> DataFlow:
     @db.model(timestamps=False)
     class Item:
         id: int
@@ -34,6 +33,11 @@ def items(db: DataFlow) -> DataFlow:
 
     db.bulk_create("Item", ROWS)
     return db
+
+
+@pytest.fixture(scope="module")
+def items(shared_db: DataFlow) -> DataFlow:
+    return declare_items(shared_db)
 
 
 def order(db: DataFlow, **options: Any) -> str:
@@ -255,7 +259,8 @@ def test_a_cursor_carries_values_of_every_type(db: DataFlow, annotation: Any, va
     assert paged == db.list("Item", sort="-value")["records"]
 
 
-def test_a_cursor_follows_records_that_were_inserted_or_deleted_meanwhile(items: DataFlow):
+def test_a_cursor_follows_records_that_were_inserted_or_deleted_meanwhile(db: DataFlow):
+    items = declare_items(db)
     first = items.list("Item", sort="name", limit=2)
     items.delete("Item", {"name": "b"})
     items.create("Item", {"name": "bb", "rank": 0, "day": None})
