@@ -32,10 +32,12 @@ async def slow(db: DataFlow, *, write: bool = False) -> Any:
     return await db.database.fetch(SLOW[db.database.driver.name], (), write=write)
 
 
-async def stop(db: DataFlow, **options: Any) -> DeadlineExceededError:
+async def stop(
+    db: DataFlow, seconds: float = 0.05, *, write: bool = False
+) -> DeadlineExceededError:
     with pytest.raises(DeadlineExceededError) as found:
-        async with db.deadline(0.05):
-            await slow(db, **options)
+        async with db.deadline(seconds):
+            await slow(db, write=write)
     return found.value
 
 
@@ -61,10 +63,14 @@ def test_a_statement_ends_and_the_pool_is_whole_again(notes: DataFlow):
 
 
 def test_the_outcome_of_a_write_on_its_way_is_unknown(notes: DataFlow):
-    error = asyncio.run(stop(notes, write=True))
+    async def main() -> DeadlineExceededError:
+        assert await notes.aio.count("Note") == 1  # the connection is open when time begins
+        return await stop(notes, 0.3, write=True)
+
+    error = asyncio.run(main())
 
     assert (error.outcome, error.retryable) == ("unknown", True)
-    assert str(error).splitlines()[0] == "the call did not end before its deadline of 0.05 s."
+    assert str(error).splitlines()[0] == "the call did not end before its deadline of 0.3 s."
 
 
 def test_the_server_goes_on_with_nothing(postgres_databases: Any):
