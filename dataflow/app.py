@@ -291,7 +291,8 @@ class DataFlow(Verbs):
         Args:
             **options: `isolation` (`"read_committed"`, `"repeatable_read"`,
                 `"serializable"`), `read_only`, `savepoint` (allow a nested block to
-                fail alone).
+                fail alone). A nested block has those of the outermost: asking it for
+                another isolation, or to be read-only, is a `ParameterError`.
         """
         return self.database.transaction(**options)
 

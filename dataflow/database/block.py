@@ -64,7 +64,8 @@ class TransactionBlock:
         """Open the transaction, or join the one that is open.
 
         Raises:
-            ParameterError: If the block itself is open.
+            ParameterError: If the block itself is open, or asks for an isolation, or to be
+                read-only, within a transaction that has not begun so.
         """
         if self._entered:
             raise ParameterError(
@@ -82,6 +83,7 @@ class TransactionBlock:
         outer = self._database.current()
         if outer is not None:
             outer.check_loop()
+            outer.check_options(self._isolation, read_only=self._read_only)
             if self._savepoint:
                 self._inner = await outer.savepoint().__aenter__()
                 return self._inner

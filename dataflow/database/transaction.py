@@ -21,6 +21,7 @@ from dataflow.errors import (
     DeadlineExceededError,
     ExecutionError,
     LoopError,
+    ParameterError,
     SerializationFailureError,
     StatementTimeoutError,
     TransactionAbortedError,
@@ -52,6 +53,9 @@ class Level(Protocol):
 
     def check_loop(self) -> None:
         """Refuse use from another event loop."""
+
+    def check_options(self, isolation: Isolation | None, *, read_only: bool) -> None:
+        """Refuse what a block that joins asks for, and the transaction has not."""
 
     async def run(self, call: Callable[..., Awaitable[T]], /, *args: Any) -> T:
         """Await `call(connection, *args)` in turn."""
@@ -254,6 +258,18 @@ class Transaction(_Turns):
             raise found from error
         return self
 
+    def check_options(self, isolation: Isolation | None, *, read_only: bool) -> None:
+        """Refuse what a block that joins asks for, and the transaction has not.
+
+        Raises:
+            ParameterError: Naming the way to do it.
+        """
+        if isolation not in {None, self._isolation} or (read_only and self._write):
+            raise ParameterError(
+                problem="isolation and read_only belong to a whole transaction, and one is open.",
+                advise="give them to the outermost block",
+            )
+
     def lend(self) -> Any:
         """Return the pool's connection; the transaction cannot begin again unseen any more."""
         self.fresh, self.caller = False, None
@@ -354,6 +370,10 @@ class Savepoint(_Turns):
         """Let the connection be discarded at the outermost transaction's end."""
         super().spoil(late=late)
         self._parent.spoil(late=late)
+
+    def check_options(self, isolation: Isolation | None, *, read_only: bool) -> None:
+        """Refuse what the transaction has not."""
+        self._parent.check_options(isolation, read_only=read_only)
 
     def lend(self) -> Any:
         """Return the pool's connection; nothing can begin again unseen any more."""

@@ -152,7 +152,10 @@ class AsyncAudit(AuditReading):
         async def records(statement: Any) -> list[dict[str, Any]]:
             return await self._records(statement.where(*mine), spec)
 
-        async with self._database.transaction(isolation="repeatable_read", read_only=True):
+        snapshot: dict[str, Any] = {"isolation": "repeatable_read", "read_only": True}
+        if self._database.current() is not None:
+            snapshot = {}  # what is open is joined as it is
+        async with self._database.transaction(**snapshot):
             return await check_records(self._history(spec), records)
 
     async def _records(self, statement: Any, spec: ModelSpec) -> list[dict[str, Any]]:

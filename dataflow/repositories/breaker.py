@@ -10,7 +10,13 @@ import time
 from collections.abc import Callable
 from typing import Any, Literal, Self, TypeVar, cast
 
-from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError
+from sqlalchemy.exc import (
+    DataError,
+    IntegrityError,
+    MultipleResultsFound,
+    NoResultFound,
+    ProgrammingError,
+)
 
 from dataflow.errors import (
     CircuitOpenError,
@@ -24,8 +30,15 @@ __all__ = ["CircuitBreaker"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 State = Literal["closed", "open", "half-open"]
-_ANSWERS = (DefinitionError, DatabaseError, IntegrityError, DataError, ProgrammingError)
+_ANSWERS = (
+    DefinitionError, DatabaseError, IntegrityError, DataError, ProgrammingError,
+    MultipleResultsFound, NoResultFound,
+)  # fmt: skip
 """Errors that only a database in good health can give."""
+_MISTAKES = (
+    ArithmeticError, AssertionError, AttributeError, LookupError, NameError, TypeError, ValueError,
+)  # fmt: skip
+"""Errors of the program that calls it."""
 _STATES: dict[str, State] = {"closed": "closed", "opened": "open", "half-opened": "half-open"}
 
 
@@ -47,7 +60,7 @@ class CircuitBreaker:
 
     Args:
         failure_threshold: Failures in a row after which it opens. Errors in the data
-            or in the program, such as a `UniqueViolationError`, are no failures.
+            or in the program, such as a `UniqueViolationError` or a `KeyError`, are none.
         recovery_timeout: Seconds until the next call is let through; if that succeeds,
             the circuit closes.
         name: For the error's text.
@@ -71,7 +84,9 @@ class CircuitBreaker:
         self._name = name
         self._open: type[Exception] = importlib.import_module("purgatory.domain.model").OpenedState
         factory = purgatory.SyncCircuitBreakerFactory(
-            default_threshold=failure_threshold, default_ttl=recovery_timeout, exclude=[*_ANSWERS]
+            default_threshold=failure_threshold,
+            default_ttl=recovery_timeout,
+            exclude=[*_ANSWERS, *_MISTAKES],
         )
         self._breaker: Any = factory.get_breaker(name)
         self._lock = threading.Lock()

@@ -17,6 +17,7 @@ from dataflow.errors import ParameterError, TenantRequiredError, shown
 from dataflow.models.columns import utc_now
 from dataflow.models.ready import BaseModel
 from dataflow.models.spec import ModelSpec
+from dataflow.models.tenancy import checked_tenant
 from dataflow.records.sessions import SessionBlock
 
 __all__ = ["DatabaseManager"]
@@ -119,10 +120,14 @@ class DatabaseManager:
 
         Args:
             models: Objects that are not stored yet.
-            tenant_id: Whose they are, where they do not say so themselves.
+            tenant_id: Whose they are; None: the tenant of the block around the call, and
+                without one that which the objects themselves name.
+
+        Raises:
+            UnscopedStatementError: If an object names another tenant.
         """
         owners = {getattr(item, "tenant_id", None) for item in models} - {None}
-        if tenant_id is None and len(owners) == 1:
+        if tenant_id is None and tenant.get() is None and len(owners) == 1:
             (tenant_id,) = owners
         async with self.get_session(tenant_id) as session:
             session.add_all(models)
@@ -140,7 +145,7 @@ class DatabaseManager:
 
         Raises:
             TenantRequiredError: If no tenant is set.
-            ParameterError: If `models` is no list.
+            ParameterError: If `models` is no list, or `tenant_id` names no tenant.
             UnknownModelError: For what is none of the models.
         """
         specs = self._specs()
@@ -152,7 +157,7 @@ class DatabaseManager:
         owner = tenant.get() if tenant_id is None else tenant_id
         if owner is None or owner is ALL_TENANTS:
             raise TenantRequiredError(model="export_for_compliance")
-        with Setting(tenant, owner):
+        with Setting(tenant, checked_tenant(owner)):
             queries = [self.db.aio.query(model).include_deleted() for model in models]
         for query in queries:
             name = query.parts.store.spec.name

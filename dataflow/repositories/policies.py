@@ -75,13 +75,17 @@ class RetryPolicy:
 
     def delay_after(self, attempt: int) -> float:
         """Return the seconds to wait after a try, counted from 1."""
-        growth = {
-            RetryStrategy.FIXED: 1.0,
-            RetryStrategy.LINEAR: float(attempt),
-            RetryStrategy.EXPONENTIAL: self.multiplier ** (attempt - 1),
-        }[RetryStrategy(self.strategy)]
-        delay = min(self.base_delay * growth, self.max_delay)
+        try:
+            delay = min(self.base_delay * self._growth(attempt), self.max_delay)
+        except OverflowError:
+            delay = self.max_delay if self.base_delay else 0.0
         return delay * (1 + self.jitter_ratio * random.uniform(-1, 1))  # noqa: S311 - not a secret
+
+    def _growth(self, attempt: int) -> float:
+        strategy = RetryStrategy(self.strategy)
+        if strategy is RetryStrategy.EXPONENTIAL:
+            return self.multiplier ** (attempt - 1)
+        return 1.0 if strategy is RetryStrategy.FIXED else float(attempt)
 
     def retrying(self, kind: str) -> Any:
         """Return tenacity's `Retrying` or `AsyncRetrying` for this policy.

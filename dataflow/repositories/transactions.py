@@ -47,6 +47,7 @@ class _Block:
     """One transaction of a session, or one savepoint when a transaction is open."""
 
     def __init__(self, session: Session, options: SessionOptions) -> None:
+        _check_options(options)
         self._session = session
         self._isolation: Isolation | None = options.get("isolation")
         self._read_only = options.get("read_only", False)
@@ -113,6 +114,8 @@ class _Block:
         if self._savepoint is not None:
             if self._savepoint.is_active:
                 self._savepoint.rollback()
+            elif self._session.get_nested_transaction() is self._savepoint:
+                self._savepoint.close()  # a failed flush has rolled it back, and left it there
             return
         try:
             self._undo()
@@ -133,12 +136,27 @@ class _Block:
             cursor.close()
 
 
+def _holds_work(session: Session) -> bool:
+    """Whether a rollback would take more back than what is done from now on."""
+    return bool(session.in_transaction() or session.new or session.dirty or session.deleted)
+
+
 def is_inside(session: Session) -> bool:
     """Whether somebody will end the session's transaction: a block, or `session.begin()`."""
     if _OPEN in session.info:
         return True
     transaction = session.get_transaction()
     return transaction is not None and transaction.origin is not SessionTransactionOrigin.AUTOBEGIN
+
+
+def _check_options(options: SessionOptions) -> None:
+    known = SessionOptions.__annotations__
+    for name in options:
+        if name not in known:
+            raise ParameterError(
+                problem=f"a session's transaction has no option {name!r}.",
+                advise=did_you_mean(name, known),
+            )
 
 
 def _check_sync(session: Any, taker: str) -> None:
@@ -263,7 +281,9 @@ class TransactionManager:
         """Call `work(session)` in a transaction, and again while it fails in passing.
 
         With an `AsyncSession` the result is to be awaited. Inside an open transaction
-        the work runs once, in a savepoint: only the whole could run again.
+        the work runs once, in a savepoint: only the whole could run again. It runs once,
+        too, in a session that was used before and has not ended its transaction: the
+        rollback before a second try would lose what the session has done.
 
         Raises:
             ParameterError: If there is no session, and nothing that makes one; or no function.
@@ -303,7 +323,7 @@ class TransactionManager:
                 return work(session)
 
         try:
-            return once() if is_inside(session) else with_retry(self.policy)(once)()
+            return once() if _holds_work(session) else with_retry(self.policy)(once)()
         finally:
             if not given:
                 session.close()
@@ -321,7 +341,7 @@ class TransactionManager:
                 return await work(session)
 
         try:
-            if is_inside(session.sync_session):
+            if _holds_work(session.sync_session):
                 return await once()
             return await with_retry(self.policy)(once)()
         finally:

@@ -149,6 +149,10 @@ def test_a_bulk_insert_is_one_transaction_of_one_tenant(url: str):
             await manager.bulk_insert([ManagedFlow(name="y"), ManagedNote(text="z")], "acme") == 2
         )
         assert await manager.bulk_insert([]) == 0
+        with manager.db.tenant("globex"), pytest.raises(UnscopedStatementError):
+            await manager.bulk_insert([ManagedFlow(name="forged", tenant_id="acme")])
+        with pytest.raises(ParameterError, match="names no tenant"):
+            _ = [item async for item in manager.export_for_compliance("")]
 
         models = (await manager.get_stats())["models"]
         assert (models["ManagedFlow"]["total"], models["ManagedNote"]["total"]) == (1, 1)

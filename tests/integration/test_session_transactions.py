@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
 
-from dataflow import DataFlow
+from dataflow import DataFlow, Field
 from dataflow.errors import ConfigurationError, DeadlockError, ParameterError
 from dataflow.repositories import DatabaseTransaction, TransactionManager
 
@@ -173,6 +173,28 @@ class TestExecuteWithRetry:
             self.manager.execute_with_retry(work, session)
         assert len(tries) == 1
 
+    @pytest.mark.parametrize("flushed", [True, False])
+    def test_what_the_session_did_before_is_never_lost_to_a_second_try(
+        self, engine: sa.Engine, session: Session, flushed: bool
+    ):
+        tries: list[int] = []
+
+        def work(given: Session) -> None:
+            tries.append(1)
+            given.add(Note(text="b"))
+            if len(tries) == 1:
+                raise DeadlockError(detail="x")
+
+        session.add(Note(text="a"))
+        if flushed:
+            session.flush()
+        with pytest.raises(DeadlockError):
+            self.manager.execute_with_retry(work, session)
+        assert (len(tries), stored(engine)) == (1, "")
+
+        self.manager.execute_with_retry(work, session)
+        assert stored(engine) == "b"
+
     def test_it_makes_a_session(self, engine: sa.Engine):
         manager = TransactionManager(sessions=sessionmaker(engine))
 
@@ -321,3 +343,53 @@ def test_the_block_of_a_session_is_entered_once_at_a_time(db: DataFlow):
         await db.aclose()
 
     asyncio.run(case())
+
+
+def test_a_database_error_in_a_nested_block_leaves_the_outer_one_whole(
+    engine: sa.Engine, session: Session
+):
+    def clash(given: Session) -> None:
+        given.add_all([Note(id=7, text="x"), Note(id=7, text="y")])
+        given.flush()
+
+    with DatabaseTransaction.sync_transaction(session):
+        session.add(Note(id=1, text="a"))
+        with pytest.raises(IntegrityError), DatabaseTransaction.sync_transaction(session):
+            clash(session)
+        with pytest.raises(IntegrityError):
+            TransactionManager().execute_with_retry(clash, session)
+        session.add(Note(id=2, text="b"))
+
+    assert stored(engine) == "ab"
+
+
+def test_a_database_error_in_a_nested_async_block_leaves_the_outer_one_whole(url: str):
+    async def main() -> list[str]:
+        async with DataFlow(url) as db:
+
+            @db.model
+            class Word:
+                text: str = Field(unique=True)
+
+            async with (
+                db.aio.session() as session,
+                DatabaseTransaction.async_transaction(session),
+            ):
+                session.add(Word(text="a"))
+                with pytest.raises(IntegrityError):
+                    async with DatabaseTransaction.async_transaction(session):
+                        session.add_all([Word(text="b"), Word(text="b")])
+                        await session.flush()
+                session.add(Word(text="c"))
+            found = await db.aio.list("Word", sort="text")
+            return [word["text"] for word in found["records"]]
+
+    assert asyncio.run(main()) == ["a", "c"]
+
+
+def test_an_option_that_no_transaction_has_is_refused(session: Session):
+    with (
+        pytest.raises(ParameterError, match="did you mean 'isolation'"),
+        DatabaseTransaction.sync_transaction(session, isolaton="serializable"),  # type: ignore[call-arg]  # wrong on purpose
+    ):
+        pass

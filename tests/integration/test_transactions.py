@@ -465,3 +465,21 @@ def test_a_sync_verb_in_a_running_loop_works_and_warns_once_naming_its_twin():
         "3",
     ]
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("options", [{"read_only": True}, {"isolation": "serializable"}])
+def test_a_nested_block_cannot_ask_for_what_the_outermost_has_not(
+    db: DataFlow, options: dict[str, Any]
+):
+    with db.transaction():
+        for more in ({}, {"savepoint": True}):
+            with (
+                pytest.raises(ParameterError, match="give them to the outermost block"),
+                db.transaction(**options, **more),
+            ):
+                pass
+        with pytest.raises(ParameterError, match="belong to a whole transaction"):
+            db.run_transaction(lambda: None, **options)
+
+    with db.transaction(**options), db.transaction(**options), db.transaction(savepoint=True):
+        assert db.database.current() is not None

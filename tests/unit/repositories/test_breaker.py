@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import NoResultFound
 
 from dataflow.errors import (
     CircuitOpenError,
@@ -99,11 +100,19 @@ def test_a_cancelled_try_lets_the_next_one_through():
     assert breaker.state == "closed"
 
 
-def test_errors_in_the_data_are_no_failures():
-    breaker = CircuitBreaker(failure_threshold=1)
+@pytest.mark.parametrize(
+    "error",
+    [UniqueViolationError(table="t", fields="f"), NoResultFound(), KeyError("x"), ValueError("x")],
+    ids=repr,
+)
+def test_errors_in_the_data_or_the_program_are_no_failures(error: Exception):
+    breaker = CircuitBreaker(failure_threshold=1, recovery_timeout=1e-9)
 
-    fail(breaker, UniqueViolationError(table="t", fields="f"))
+    fail(breaker, error)
+    assert breaker.state == "closed"
 
+    fail(breaker, LOST)
+    fail(breaker, error)
     assert breaker.state == "closed"
 
 

@@ -168,3 +168,10 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(importlib, "import_module", missing)
     with pytest.raises(MissingExtraError, match=r"pip install 'dataflow-nodes\[resilience\]'"):
         with_retry()(failing())
+
+
+@pytest.mark.parametrize(("base", "longest"), [(0.5, 30.0), (0, 0)])
+def test_a_pause_never_grows_beyond_the_longest(base: float, longest: float):
+    for multiplier in (2, 2.0, 1e300):
+        policy = RetryPolicy(base_delay=base, multiplier=multiplier, jitter_ratio=0)
+        assert policy.delay_after(5_000) == longest
