@@ -159,7 +159,8 @@ class AsyncAudit(AuditReading):
             return await check_records(self._history(spec), records)
 
     async def _records(self, statement: Any, spec: ModelSpec) -> list[dict[str, Any]]:
-        prepared = prepare(statement, self._database.driver.dialect, columns_of(spec, spec.fields))
+        columns = columns_of(spec, spec.fields)
+        prepared = prepare(statement, self._database.driver.dialect, columns, spec=spec)
         rows = await self._database.fetch(prepared.sql, prepared.args({}))
         return prepared.reader.many(rows)
 

@@ -141,7 +141,10 @@ class History:
 
     def _may_hold(self, keys: Sequence[str]) -> list[Any]:
         """Return conditions of the entries of many records that may hold some keys."""
-        order = [key_order(key, whole=self._whole_numbers) for key in keys]
+        try:
+            order = [key_order(key, whole=self._whole_numbers) for key in keys]
+        except ValueError:  # of before a migration that made them whole numbers
+            return []
         conditions: list[Any] = [_log.first_key <= max(order), _log.last_key >= min(order)]
         if len(keys) == 1:
             texts = (written(keys[0]), BETWEEN)

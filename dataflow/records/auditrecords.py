@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import sqlalchemy as sa
+from sqlalchemy.types import TypeEngine
 
 from dataflow.models.spec import ModelSpec
 from dataflow.records.auditentry import AuditEntry
@@ -61,7 +62,7 @@ async def check_records(history: History, fetch: Fetch) -> RecordReport:
         history: The model's entries.
         fetch: Runs a statement that returns all of the model's columns.
     """
-    checked, problems = 0, list[RecordProblem]()
+    checked, problems, missing = 0, list[RecordProblem](), set[str]()
     async for batch in _records(history.spec, fetch):
         records = {history.key(record): record for record in batch}
         last = await history.last(list(records))
@@ -75,7 +76,11 @@ async def check_records(history: History, fetch: Fetch) -> RecordReport:
         last = await history.last(keys)
         standing = {key for key, entry in last.items() if entry.after is not None}
         found = await _existing(history, fetch, [last[key] for key in standing])
-        problems += [RecordProblem(key, "missing") for key in sorted(standing - found)]
+        missing |= standing - found
+    if missing:  # also those whose keys had another name or type when they were logged
+        async for batch in _records(history.spec, fetch):
+            missing.difference_update(map(history.key, batch))
+    problems += [RecordProblem(key, "missing") for key in sorted(missing)]
     return RecordReport(checked, tuple(problems[:_MOST]))
 
 
@@ -106,14 +111,30 @@ async def _records(spec: ModelSpec, fetch: Fetch) -> AsyncIterator[list[Record]]
 async def _existing(history: History, fetch: Fetch, last: Sequence[AuditEntry]) -> set[str]:
     """Return the keys of those that exist, of records that entries say were left standing."""
     spec, existing = history.spec, set[str]()
-    fields = [spec.fields[name] for name in spec.key]
-    wanted = [
-        sa.and_(*(f.column == sa.literal((e.after or {})[f.name], f.column.type) for f in fields))
-        for e in last
-    ]
+    wanted = [_is_record(spec, e.after) for e in last if e.after is not None and _has_key(spec, e)]
     columns = [field.column for field in spec.fields.values()]
     for begin in range(0, len(wanted), _AT_ONCE):
         some = sa.or_(*wanted[begin : begin + _AT_ONCE])
         found = await fetch(sa.select(*columns).where(some))
         existing |= {history.key(record) for record in found}
     return existing
+
+
+def _is_record(spec: ModelSpec, values: Mapping[str, Any]) -> sa.ColumnElement[bool]:
+    columns = {name: spec.fields[name].column for name in spec.key}
+    return sa.and_(*(c == sa.literal(values[name], c.type) for name, c in columns.items()))
+
+
+def _has_key(spec: ModelSpec, entry: AuditEntry) -> bool:
+    """Whether an entry, of before a migration perhaps, has a key of today's fields and types."""
+    values = entry.after or {}
+    kinds = {name: _type_of(spec.fields[name].column.type) for name in spec.key}
+    return all(name in values and isinstance(values[name], kind) for name, kind in kinds.items())
+
+
+def _type_of(kind: TypeEngine[Any]) -> type:
+    """Return the type of a column's values, `object` where SQLAlchemy does not know it."""
+    try:
+        return kind.python_type
+    except NotImplementedError:
+        return object

@@ -112,10 +112,11 @@ class _Block:
 
     def rollback(self) -> None:
         if self._savepoint is not None:
+            nested = self._session.get_nested_transaction()
             if self._savepoint.is_active:
                 self._savepoint.rollback()
-            elif self._session.get_nested_transaction() is self._savepoint:
-                self._savepoint.close()  # a failed flush has rolled it back, and left it there
+            elif nested is not None and nested is self._savepoint:
+                nested.close()  # a failed flush has rolled it back, and left it there
             return
         try:
             self._undo()
