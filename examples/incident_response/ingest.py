@@ -45,12 +45,13 @@ class Ingest:
 
 @node(pure=True, blocking=False)
 def describe(workflow_id: UUID, event_type: str, payload: dict) -> dict[str, Any]:
-    """Return what an incident is told by."""
+    """Return what an incident is told by; in a filter, a dict as vendor would be operators."""
+    vendor = payload.get("vendor")
     return {
         "signature": signature_of(workflow_id, event_type, payload),
         "title": title_of(event_type, payload),
         "severity": severity_of(event_type),
-        "vendor": payload.get("vendor"),
+        "vendor": vendor if isinstance(vendor, str) else None,
         "stopped": active_for(workflow_id),
     }
 

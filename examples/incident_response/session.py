@@ -1,4 +1,4 @@
-"""The application's database: `connect` or the environment (`DATABASE_URL`) says which."""
+"""The application's database: `connect` says which; without a URL, `DATABASE_URL` does."""
 
 from dataflow import DataFlow
 from dataflow.repositories import DatabaseManager

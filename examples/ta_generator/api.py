@@ -16,10 +16,12 @@ from dataflow.errors import RecordNotFoundError, RecordValidationError, StaleRec
 from ta_generator.database import (
     async_session_factory,
     check_db_connection,
+    connect,
     create_tables,
     dispose_engine,
     get_db,
     get_reader,
+    shared_database,
 )
 from ta_generator.enums import (
     AuditAction,
@@ -264,10 +266,12 @@ async def start_validation(run_id: UUID, job_id: str, db: Database):
 
 @router.post("/validations/{run_id}/complete")
 async def complete_validation(run_id: UUID, outcome: Outcome, db: Database, audit: Audited):
-    """Note how a validation ended; a passed one completes the request."""
+    """Note how a validation ended; the first that passed completes the request."""
     run = await ValidationRunRepository(db).complete_validation(run_id, **outcome.model_dump())
-    if run.status is ValidationStatus.PASSED:
-        request = await RequestRepository(db).move(run.request_id, RequestStatus.COMPLETED)
+    requests = RequestRepository(db)
+    request = await requests.get(run.request_id)
+    if run.status is ValidationStatus.PASSED and request.status is not RequestStatus.COMPLETED:
+        request = await requests.move(request.id, RequestStatus.COMPLETED)
         await audit.note(None, AuditAction.UPDATE, request)
     await db.commit()
     return run
@@ -317,6 +321,8 @@ async def health() -> dict[str, bool]:
 
 @asynccontextmanager
 async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    if shared_database() is None:
+        connect()
     if not await check_db_connection():
         raise RuntimeError("the database does not answer")
     await create_tables()

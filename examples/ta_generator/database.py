@@ -1,4 +1,4 @@
-"""The application's database: `DATABASE_URL` and its like, or `use_database`, say which."""
+"""The application's database: `connect` says which; without a URL, `DATABASE_URL` and its like."""
 
 from collections.abc import AsyncIterator
 
@@ -12,6 +12,7 @@ from dataflow.repositories.sessions import (
     dispose_engine,
     get_db,
     get_session,
+    shared_database,
     use_database,
 )
 from ta_generator.models import Base
@@ -24,6 +25,7 @@ __all__ = [
     "dispose_engine",
     "get_db",
     "get_reader",
+    "shared_database",
 ]
 
 

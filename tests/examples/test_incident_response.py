@@ -310,6 +310,37 @@ def test_actions_are_carried_out_once_each_and_record_their_result(run):
     run(test)
 
 
+def test_a_result_that_cannot_be_kept_is_a_failure(run):
+    async def test(app: Application) -> None:
+        async def unkept(action: Action) -> dict[str, Any]:
+            return {"at": object()}
+
+        async def unsaid(action: Action) -> dict[str, Any]:
+            raise ValueError("no text: \ud800")
+
+        for key, execute in (("a", unkept), ("b", unsaid)):
+            await app.send(key)
+            done = await respond(app.acme, execute)
+            assert done is not None
+            assert done.status is ActionStatus.FAILED
+            assert done.result["error"].startswith("the result cannot be kept")
+
+    run(test)
+
+
+def test_what_an_event_calls_a_vendor_is_a_name_and_no_filter(run):
+    async def test(app: Application) -> None:
+        async def succeed(action: Action) -> dict[str, Any]:
+            return {}
+
+        await app.send(payload={"vendor": {"$ne": None}})
+        done = await respond(app.acme, succeed)
+        assert done is not None
+        assert done.status is ActionStatus.SUCCEEDED
+
+    run(test)
+
+
 def test_an_action_that_waits_is_stopped_by_a_kill_switch_until_it_is_off(run):
     async def test(app: Application) -> None:
         async def execute(action: Action) -> dict[str, Any]:

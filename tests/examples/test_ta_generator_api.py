@@ -13,7 +13,7 @@ import pytest
 from httpx import ASGITransport, AsyncClient
 from ta_case import add_user
 from ta_generator.api import MAX_PARALLEL_VALIDATIONS, create_app
-from ta_generator.database import connect, create_tables
+from ta_generator.database import connect, create_tables, dispose_engine
 from ta_generator.enums import UserRoleEnum
 
 Body = Callable[[AsyncClient], Awaitable[None]]
@@ -172,6 +172,37 @@ def test_only_so_many_validations_run_at_once(url: str):
         assert codes == {200: MAX_PARALLEL_VALIDATIONS, 429: 1}
 
     serve(url, body)
+
+
+def test_validations_that_pass_after_the_first_give_their_places_back(url: str):
+    async def body(client: AsyncClient) -> None:
+        approver = await add_user("ada", UserRoleEnum.APPROVER)
+        at = f"/requests/{await new_request(client)}"
+        await post(client, f"{at}/approve", 200, approver_id=str(approver))
+        for number in range(2):
+            await post(client, f"{at}/revisions", 201, {})
+            *_, run = (await get(client, at))["validation_runs"]
+            await post(client, f"/validations/{run['id']}/start", 200, job_id=str(number))
+        for run in (await get(client, at))["validation_runs"]:
+            await post(client, f"/validations/{run['id']}/complete", 200, {"status": "PASSED"})
+        assert (await get(client, "/statistics"))["validations"]["RUNNING"] == 0
+        assert (await get(client, at))["status"] == "COMPLETED"
+
+    serve(url, body)
+
+
+def test_the_application_starts_with_the_database_of_the_environment(
+    url: str, monkeypatch: pytest.MonkeyPatch
+):
+    async def main() -> None:
+        await dispose_engine()
+        app = create_app()
+        client = AsyncClient(transport=ASGITransport(app), base_url="http://test")
+        async with app.router.lifespan_context(app), client:
+            assert (await client.get("/statistics")).status_code == 200
+
+    monkeypatch.setenv("DATABASE_URL", url)
+    asyncio.run(main())
 
 
 def test_documents_are_kept_by_managers_of_knowledge(url: str):
