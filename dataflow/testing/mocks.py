@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Self, TypeVar
 
+import sqlalchemy as sa
+
+from dataflow.errors import ParameterError, UnknownFieldError, shown
 from dataflow.query.filters import EMPTY
 from dataflow.repositories.async_repository import AsyncRepository
 from dataflow.repositories.repository import Repository
@@ -17,6 +20,23 @@ from dataflow.testing.memory import InMemoryDatabase
 __all__ = ["AsyncMockRepository", "MockRepository"]
 
 T = TypeVar("T")
+
+
+def _made(model: type[T], rows: Any) -> list[T]:
+    """Return objects of a model, whose fields the rows name."""
+    if isinstance(rows, Mapping | str) or not isinstance(rows, Iterable):
+        raise ParameterError(problem=f"add_mock_data takes a list of dicts, not {shown(rows)}.")
+    known = tuple(sa.orm.class_mapper(model).attrs.keys())
+    made = list[T]()
+    for row in rows:
+        if not isinstance(row, Mapping):
+            problem = f"a {model.__name__!r} is values by name, not {shown(row)}."
+            raise ParameterError(problem=problem, advise="pass a dict")
+        for name in row:
+            if name not in known:
+                raise UnknownFieldError(model=model.__name__, name=str(name), known=known)
+        made.append(model(**row))
+    return made
 
 
 def _clear(repository: Repository[Any]) -> None:
@@ -41,10 +61,19 @@ class MockRepository(Repository[T]):
         super().__init__(self._memory.__enter__(), model, tenant_id)
 
     def add_mock_data(self, rows: Iterable[Mapping[str, Any]]) -> list[T]:
-        """Store records with the values given, keys and timestamps included."""
-        records = [self.records.model(**row) for row in rows]
+        """Store records with the values given, keys and timestamps included.
+
+        Raises:
+            ParameterError: If they are no dicts.
+            UnknownFieldError: For a name that is no field of the model.
+        """
+        records = _made(self.records.model, rows)
         self.session.add_all(records)
-        self.session.commit()
+        try:
+            self.session.commit()
+        except BaseException:
+            self.session.rollback()
+            raise
         return records
 
     def clear(self) -> None:
@@ -78,6 +107,19 @@ class AsyncMockRepository(AsyncRepository[T]):
         self._model = model
         self._tenant_id = tenant_id
 
+    def __getattr__(self, name: str) -> Any:
+        """Say what has to be done first.
+
+        Raises:
+            ParameterError: Before the block has begun.
+        """
+        if name in {"_sync", "session"}:
+            raise ParameterError(
+                problem="this repository's block has not begun.",
+                advise="write `async with AsyncMockRepository(Model) as records:`",
+            )
+        raise AttributeError(name)
+
     async def __aenter__(self) -> Self:
         """Make the database."""
         session = await self._memory.__aenter__()
@@ -93,10 +135,14 @@ class AsyncMockRepository(AsyncRepository[T]):
         await self._memory.__aexit__(*error)
 
     async def add_mock_data(self, rows: Iterable[Mapping[str, Any]]) -> list[T]:
-        """Store records with the values given, keys and timestamps included."""
-        records = [self._model(**row) for row in rows]
+        """Store records with the values given; see `MockRepository.add_mock_data`."""
+        records = _made(self._model, rows)
         self.session.add_all(records)
-        await self.session.commit()
+        try:
+            await self.session.commit()
+        except BaseException:
+            await self.session.rollback()
+            raise
         return records
 
     async def clear(self) -> None:

@@ -10,7 +10,13 @@ import pytest
 import sqlalchemy as sa
 
 from dataflow import DataFlow, Field, WorkflowBuilder
-from dataflow.errors import DuplicateModelError, TenantRequiredError
+from dataflow.errors import (
+    DuplicateModelError,
+    ParameterError,
+    RecordValidationError,
+    TenantRequiredError,
+    UnknownFieldError,
+)
 from dataflow.repositories import AsyncRepository, Repository
 from dataflow.testing import AsyncMockRepository, InMemoryDatabase, MockRepository
 
@@ -159,3 +165,24 @@ def test_the_fixtures_of_the_plugin(pytester: pytest.Pytester):
     )
 
     pytester.runpytest_subprocess("-q", "-W", "error").assert_outcomes(passed=3)
+
+
+def test_mock_data_that_cannot_be_is_refused_and_leaves_the_repository_usable(people: Any):
+    refused: Any
+    with MockRepository(people["Pet"]) as pets:
+        for refused, kind, text in (
+            ([{"nme": "x"}], UnknownFieldError, "did you mean 'name'"),
+            (None, ParameterError, "a list of dicts"),
+            ([5], ParameterError, "values by name, not 5"),
+            ([{"name": 5}], RecordValidationError, "name"),
+        ):
+            with pytest.raises(kind, match=text):
+                pets.add_mock_data(refused)
+            assert pets.count() == 0
+
+
+def test_an_async_mock_asks_for_its_block(people: Any):
+    pets = AsyncMockRepository(people["Pet"])
+
+    with pytest.raises(ParameterError, match="write `async with AsyncMockRepository"):
+        asyncio.run(pets.count())
