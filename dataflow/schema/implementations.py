@@ -1,4 +1,4 @@
-"""Alembic's operations as they are carried out here: nothing is lost on the way.
+"""Alembic's operations and comparisons as they are made here: nothing is lost on the way.
 
 Loads Alembic; import this module at use only.
 """
@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import sqlalchemy as sa
+from alembic.ddl.impl import ComparisonResult
 from alembic.ddl.postgresql import PostgresqlImpl
 from alembic.ddl.sqlite import SQLiteImpl
 
@@ -28,6 +29,23 @@ class Guarded:
     """Tells of each loss of data before it happens, so that it can be refused."""
 
     before_loss: Callable[[Change], None] = staticmethod(lambda _: None)
+
+    def compare_indexes(
+        self, metadata_index: sa.Index, reflected_index: sa.Index
+    ) -> ComparisonResult:
+        """Compare indexes; one over all records is another than one over some of them.
+
+        What the conditions say is not compared: databases tell them in words of their own.
+        """
+        found: ComparisonResult = super().compare_indexes(metadata_index, reflected_index)  # type: ignore[misc]  # a method of Alembic's class
+        wanted, present = map(self._is_partial, (metadata_index, reflected_index))
+        if wanted is present or found.is_different:
+            return found
+        return ComparisonResult.Different("condition")
+
+    def _is_partial(self, index: sa.Index) -> bool:
+        dialect: sa.Dialect = self.dialect  # type: ignore[attr-defined]  # of Alembic's class
+        return index.dialect_options[dialect.name].get("where") is not None
 
     def drop_table(self, table: sa.Table, **options: Any) -> None:
         """Drop a table."""

@@ -11,7 +11,13 @@ from typing import Any
 import pytest
 
 from dataflow import DataFlow, Field
-from dataflow.errors import DataFlowError, DataLossError, ParameterError, SchemaDriftError
+from dataflow.errors import (
+    DataFlowError,
+    DataLossError,
+    ParameterError,
+    SchemaDriftError,
+    UniqueViolationError,
+)
 from dataflow.portal import portal
 
 
@@ -453,3 +459,67 @@ def test_a_new_column_gets_its_foreign_key_once(db: DataFlow, later: DataFlow):
     statements = later.migrations.plan().statements
 
     assert sum("badges" in text and "REFERENCES" in text for text in statements) == 1
+
+
+def unique_emails(db: DataFlow, *, soft_delete: bool, of_tenants: bool) -> None:
+    @db.model(multi_tenant=of_tenants, soft_delete=soft_delete, timestamps=False)
+    class Member:
+        email: str = Field(unique=True)
+
+
+def migrate(db: DataFlow, way: str) -> None:
+    if way == "apply":
+        db.migrations.apply(allow_drop=True)
+    else:
+        db.migrations.revision("changed", allow_drop=True)
+        db.migrations.upgrade(allow_drop=True)
+
+
+@pytest.mark.parametrize("way", ["apply", "files"])
+@pytest.mark.parametrize("of_tenants", [True, False])
+def test_values_stay_unique_when_records_are_deleted_for_good_from_now_on(
+    db: DataFlow, later: DataFlow, way: str, *, of_tenants: bool
+):
+    unique_emails(db, soft_delete=True, of_tenants=of_tenants)
+    with db.tenant("acme"):
+        db.create("Member", email="a")
+    unique_emails(later, soft_delete=False, of_tenants=of_tenants)
+
+    migrate(later, way)
+
+    assert not later.migrations.plan()
+    with later.tenant("acme"), pytest.raises(UniqueViolationError):
+        later.create("Member", email="a")
+
+
+@pytest.mark.parametrize("way", ["apply", "files"])
+@pytest.mark.parametrize("of_tenants", [True, False])
+def test_values_of_deleted_records_are_free_when_these_are_kept_from_now_on(
+    db: DataFlow, later: DataFlow, way: str, *, of_tenants: bool
+):
+    unique_emails(db, soft_delete=False, of_tenants=of_tenants)
+    with db.tenant("acme"):
+        db.create("Member", email="a")
+    unique_emails(later, soft_delete=True, of_tenants=of_tenants)
+
+    migrate(later, way)
+
+    assert not later.migrations.plan()
+    with later.tenant("acme"):
+        later.delete("Member", 1)
+        later.create("Member", email="a")
+        with pytest.raises(UniqueViolationError):
+            later.create("Member", email="a")
+
+
+@pytest.mark.parametrize("soft_delete", [True, False])
+def test_a_file_that_changes_whose_values_are_unique_is_undone(open_db: Any, *, soft_delete: bool):
+    before, after = open_db(auto_migrate=False), open_db(auto_migrate=False)
+    unique_emails(before, soft_delete=soft_delete, of_tenants=True)
+    migrate(before, "files")
+    unique_emails(after, soft_delete=not soft_delete, of_tenants=True)
+    migrate(after, "files")
+
+    after.migrations.downgrade("-1", allow_drop=True)
+
+    assert not before.migrations.plan()
