@@ -22,6 +22,7 @@ from dataflow.schema.rendering import literal_text
 
 __all__ = ["OwnPostgres", "OwnSqlite", "install"]
 
+_BOUNDED = re.compile(r"(?:NUMERIC|DECIMAL)\((\d+)(?:, *(-?\d+))?\)(?!\[)", re.IGNORECASE)
 _COLLATED = re.compile(r'"?(\w+)"?\s+TEXT\s+COLLATE\s+"?(\w+)"?', re.IGNORECASE)
 
 
@@ -66,6 +67,22 @@ class Guarded:
 
 class OwnPostgres(Guarded, PostgresqlImpl):
     """PostgreSQL: values are converted to a type of another family, and so are defaults."""
+
+    def compare_type(
+        self, inspector_column: sa.Column[Any], metadata_column: sa.Column[Any]
+    ) -> bool:
+        """Compare types; one with bounds is another than one without."""
+        if super().compare_type(inspector_column, metadata_column):
+            return True
+        return self._bounds(inspector_column) != self._bounds(metadata_column)
+
+    def _bounds(self, column: sa.Column[Any]) -> tuple[int, ...]:
+        """Return the bounds of a type that may go without them; else none."""
+        found = _BOUNDED.match(column.type.compile(self.dialect))
+        if found is None:
+            return ()
+        digits, places = found.groups()
+        return int(digits), int(places or 0)
 
     def alter_column(self, table_name: str, column_name: str, **options: Any) -> None:
         """Change a column; the old default goes before a type of another family comes."""

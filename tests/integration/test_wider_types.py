@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from dataflow import DataFlow, Field
 from dataflow.errors import DataLossError
@@ -83,6 +84,12 @@ def declare(db: DataFlow, digits: int, places: int) -> None:
         price: Decimal = Field(max_digits=digits, decimal_places=places)
 
 
+def declare_unbounded(db: DataFlow) -> None:
+    @db.model(timestamps=False)
+    class Thing:
+        price: Decimal
+
+
 def test_a_decimal_with_more_digits_on_both_sides_is_migrated(db: DataFlow, later: DataFlow):
     declare(db, 8, 2)
     db.create("Thing", price="999999.99")
@@ -106,3 +113,64 @@ def test_a_decimal_that_gains_places_and_loses_digits_is_refused_on_postgres(
 
         with pytest.raises(DataLossError):
             later.migrations.apply()
+
+
+def migrate(db: DataFlow, way: str, *, allow_drop: bool = False) -> None:
+    if way == "apply":
+        db.migrations.apply(allow_drop=allow_drop)
+    elif db.migrations.plan():  # SQLite's decimals have no bounds
+        db.migrations.revision("Other bounds", allow_drop=allow_drop)
+        db.migrations.upgrade(allow_drop=allow_drop)
+
+
+@pytest.mark.parametrize("way", ["apply", "files"])
+def test_a_decimal_that_loses_its_bounds_is_rounded_no_more(
+    db: DataFlow, later: DataFlow, way: str
+):
+    declare(db, 10, 2)
+    db.create("Thing", price="1.23")
+    declare_unbounded(later)
+
+    migrate(later, way)
+
+    assert not later.migrations.plan()
+    assert later.create("Thing", price="1.239")["price"] == Decimal("1.239")
+    assert later.count("Thing", {"price": "1.23"}) == 1
+
+
+@pytest.mark.parametrize("way", ["apply", "files"])
+def test_a_decimal_that_gets_bounds_may_lose_digits_on_postgres(
+    postgres_databases: Any, tmp_path: Path, way: str
+):
+    url = postgres_databases.create()
+    files = DataFlow(url, auto_migrate=False, migrations_path=tmp_path)
+    with DataFlow(url) as db, files as later:
+        declare_unbounded(db)
+        db.create("Thing", price="1.239")
+        declare(later, 10, 2)
+
+        with pytest.raises(DataLossError):
+            migrate(later, way)
+        migrate(later, way, allow_drop=True)
+
+        assert not later.migrations.plan()
+        assert later.read("Thing", 1)["price"] == Decimal("1.24")
+        assert db.create("Thing", price="1.239")["price"] == Decimal("1.24")
+
+
+@pytest.mark.parametrize(
+    "kind", [sa.Numeric(8), sa.Numeric(8, 2), sa.Numeric(), sa.DECIMAL(8, 2), sa.Float(), sa.CHAR()]
+)
+def test_a_type_as_it_was_made_needs_no_migration(db: DataFlow, kind: Any):
+    class Base(DeclarativeBase):
+        pass
+
+    class Thing(Base):
+        __tablename__ = "things"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        value: Mapped[Any] = mapped_column(kind)
+
+    db.model(Thing)
+    db.create_tables()
+
+    assert not db.migrations.plan()
