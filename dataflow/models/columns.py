@@ -261,7 +261,7 @@ def _column(
         nullable=nullable,
         unique=info.unique or None,
         default=default,
-        server_default=_server_default(info),
+        server_default=_server_default(info, kind),
         autoincrement=True if generated else False if info.primary_key else "auto",
         comment=None,
     )
@@ -275,14 +275,18 @@ def _column_default(info: FieldInfo, *, generated: bool) -> Any:
     return None if info.default is MISSING else info.default
 
 
-def _server_default(info: FieldInfo) -> Any:
+def _server_default(info: FieldInfo, kind: TypeEngine[Any]) -> Any:
     """Return the DDL default: rows inserted without the column get the model's default."""
     if info.server_default:
         return sa.text(f"({info.server_default})")
     value = info.default.value if isinstance(info.default, enum.Enum) else info.default
+    if not isinstance(value, int | float | str | Decimal):
+        return None
+    if isinstance(kind, JsonValue):
+        return sa.literal(info.default, kind)
     if isinstance(value, bool):
         return sa.true() if value else sa.false()
-    return str(value) if isinstance(value, int | float | str | Decimal) else None
+    return str(value)
 
 
 def _without_context(factory: Callable[[], Any]) -> Callable[[], Any]:

@@ -1,8 +1,10 @@
 """Values that JSON cannot carry, in every verb that writes."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from sqlalchemy import JSON
 from sqlalchemy.orm import Mapped, mapped_column
 from typing_extensions import TypedDict
@@ -195,3 +197,27 @@ def test_a_document_of_a_declarative_class_names_the_field(db: DataFlow):
 
     assert problems_of(caught) == [(None, "meta", NO_SET)]
     assert db.create("Note", {"meta": {"a": [1]}})["meta"] == {"a": [1]}
+
+
+@pytest.mark.parametrize("made", ["at first use", "by files"])
+@pytest.mark.parametrize("value", ['it\'s 100% \\ :x "😀"', "", "5", 5, -1.5])
+def test_a_constant_is_the_default_of_a_document_in_the_table_too(
+    open_db: Callable[[], DataFlow], made: str, value: Any
+):
+    db = open_db()
+
+    @db.model(timestamps=False)
+    class Thing:
+        name: str
+        extra: Any = value
+
+    if made == "by files":
+        db.migrations.revision("Things")
+        db.migrations.upgrade()
+    db.create("Thing", name="a")
+    with db.session() as session:
+        session.execute(sa.text("INSERT INTO things (name) VALUES ('b')"))
+        session.commit()
+
+    found = [record["extra"] for record in db.list("Thing")["records"]]
+    assert [(type(extra), extra) for extra in found] == [(type(value), value)] * 2
