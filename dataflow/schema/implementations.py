@@ -22,7 +22,7 @@ from dataflow.schema.rendering import literal_text
 
 __all__ = ["OwnPostgres", "OwnSqlite", "install"]
 
-_BOUNDED = re.compile(r"(?:NUMERIC|DECIMAL)\((\d+)(?:, *(-?\d+))?\)(?!\[)", re.IGNORECASE)
+_BOUNDED = re.compile(r"(?:VARCHAR|NUMERIC|DECIMAL)\((\d+)(?:, *(-?\d+))?\)(?!\[)", re.IGNORECASE)
 _COLLATED = re.compile(r'"?(\w+)"?\s+TEXT\s+COLLATE\s+"?(\w+)"?', re.IGNORECASE)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -15,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from dataflow import DataFlow, Field
-from dataflow.errors import DataLossError
+from dataflow.errors import DataLossError, DataValueError
 from dataflow.models.columntypes import ExactDecimal
 from dataflow.schema.compare import is_wider
 
@@ -174,3 +175,60 @@ def test_a_type_as_it_was_made_needs_no_migration(db: DataFlow, kind: Any):
     db.create_tables()
 
     assert not db.migrations.plan()
+
+
+class State(enum.Enum):
+    NEW = "new"
+    PUBLISHED = "published"
+
+
+def declare_text(db: DataFlow) -> None:
+    @db.model(timestamps=False)
+    class Post:
+        state: str = Field(max_length=5)
+
+
+def declare_state(db: DataFlow) -> None:
+    @db.model(timestamps=False)
+    class Post:
+        state: State
+
+
+@pytest.mark.parametrize("way", ["apply", "files"])
+def test_a_short_text_that_becomes_an_enum_takes_all_its_members(
+    db: DataFlow, later: DataFlow, way: str
+):
+    declare_text(db)
+    db.create("Post", state="new")
+    declare_state(later)
+
+    migrate(later, way)
+
+    assert not later.migrations.plan()
+    assert later.read("Post", 1)["state"] is State.NEW
+    assert later.create("Post", state="published")["state"] is State.PUBLISHED
+
+
+@pytest.mark.parametrize("way", ["apply", "files"])
+def test_an_enum_becomes_a_short_text_where_its_values_fit_on_postgres(
+    postgres_databases: Any, tmp_path: Path, way: str
+):
+    url = postgres_databases.create()
+    files = DataFlow(url, auto_migrate=False, migrations_path=tmp_path)
+    with DataFlow(url) as db, files as later:
+        declare_state(db)
+        db.bulk_create("Post", [{"state": "new"}, {"state": "published"}])
+        declare_text(later)
+
+        with pytest.raises(DataLossError):
+            migrate(later, way)
+        with pytest.raises(DataValueError):
+            migrate(later, way, allow_drop=True)
+        db.delete("Post", 2)
+        if way == "apply":
+            migrate(later, way, allow_drop=True)
+        else:
+            later.migrations.upgrade(allow_drop=True)
+
+        assert not later.migrations.plan()
+        assert later.read("Post", 1)["state"] == "new"
