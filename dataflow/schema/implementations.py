@@ -46,7 +46,8 @@ class Guarded:
 
     def _is_partial(self, index: sa.Index) -> bool:
         dialect: sa.Dialect = self.dialect  # type: ignore[attr-defined]  # of Alembic's class
-        return index.dialect_options[dialect.name].get("where") is not None
+        options = index.dialect_options[dialect.name]
+        return options.get("where") is not None
 
     def drop_table(self, table: sa.Table, **options: Any) -> None:
         """Drop a table."""
