@@ -16,7 +16,7 @@ from alembic.ddl.sqlite import SQLiteImpl
 
 from dataflow.models.columntypes import DECIMAL_COLLATION, ExactDecimal
 from dataflow.schema.compare import is_wider
-from dataflow.schema.numbers import check_numbers
+from dataflow.schema.numbers import check_decimals, check_numbers
 from dataflow.schema.plan import Change
 from dataflow.schema.rendering import literal_text
 
@@ -150,12 +150,34 @@ class OwnSqlite(Guarded, SQLiteImpl):
             ours = collation == DECIMAL_COLLATION
             column_info["type"] = ExactDecimal() if ours else sa.TEXT(collation=collation)
 
+    def compare_type(
+        self, inspector_column: sa.Column[Any], metadata_column: sa.Column[Any]
+    ) -> bool:
+        """Compare types; decimals, whose text sorts by value, are others than texts."""
+        if super().compare_type(inspector_column, metadata_column):
+            return True
+        kinds = (inspector_column.type, metadata_column.type)
+        there, wanted = (isinstance(kind, ExactDecimal) for kind in kinds)
+        return there is not wanted
+
     def prep_table_for_batch(self, batch_impl: Any, table: sa.Table) -> None:
         """Note what must be there again when the table was built anew."""
         for column in batch_impl.columns.values():
             default = getattr(column.server_default, "arg", None)
             if isinstance(default, sa.TextClause):
                 column.server_default = sa.DefaultClause(literal_text(default))
+        retyped = self._retype(batch_impl, table)
+        self._give_nothing(batch_impl, table)
+        self._rebuilt = table
+        self._retyped = tuple(retyped)
+        self._after = tuple(self._unread(table))
+        self._sequence = self._sequence_of(table.name)
+        key = list(batch_impl.new_table.primary_key.columns)
+        if self._counts(table.name) and len(key) == 1:
+            batch_impl.new_table.dialect_options["sqlite"]["autoincrement"] = True
+
+    def _retype(self, batch_impl: Any, table: sa.Table) -> list[sa.Column[Any]]:
+        """Return the columns that get another type; all others keep theirs."""
         retyped = list[sa.Column[Any]]()
         for column in table.c:
             if column.name not in batch_impl.columns:
@@ -167,14 +189,9 @@ class OwnSqlite(Guarded, SQLiteImpl):
                 self.changes_type(table.name, column.name, column.type, new.type)
             elif column.name in self._collations(table.name):
                 new.type = sa.TEXT(collation=self._collations(table.name)[column.name])
-        self._give_nothing(batch_impl, table)
-        self._rebuilt = table
-        self._retyped = tuple(retyped)
-        self._after = tuple(self._unread(table))
-        self._sequence = self._sequence_of(table.name)
-        key = list(batch_impl.new_table.primary_key.columns)
-        if self._counts(table.name) and len(key) == 1:
-            batch_impl.new_table.dialect_options["sqlite"]["autoincrement"] = True
+        if self.connection is not None and not self.as_sql:
+            check_decimals(self.connection, table.name, retyped)
+        return retyped
 
     @staticmethod
     def _give_nothing(batch_impl: Any, table: sa.Table) -> None:

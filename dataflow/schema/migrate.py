@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -12,7 +13,7 @@ from dataflow.errors import DataLossError, ParameterError, SchemaDriftError, did
 from dataflow.models.spec import ModelSpec
 from dataflow.schema.compare import changes_of, compare
 from dataflow.schema.create import without_value
-from dataflow.schema.numbers import check_numbers
+from dataflow.schema.numbers import check_decimals, check_numbers
 from dataflow.schema.plan import Change, ChangeKind, MigrationPlan
 from dataflow.schema.statements import (
     altering_statements,
@@ -79,12 +80,15 @@ async def apply_migration(
         plan = _plan(connection, database, specs, renames, drop_tables)
         check_losses(plan, allow_drop=allow_drop)
         _check_additions(connection, specs, plan)
+        checked = list(_retyped(specs, plan)) if database.driver.before_rebuild else []
+        for table, columns in checked:
+            check_decimals(connection, table, columns)
         done = sum(change.kind.startswith("rename") for change in plan.changes)
         for statement in plan.statements[done:]:
             connection.exec_driver_sql(statement)
         check_references(connection, database)
-        if database.driver.before_rebuild:
-            _check_new_types(connection, specs, plan)
+        for table, columns in checked:
+            check_numbers(connection, table, columns)
         return plan
 
     prelude = database.driver.before_rebuild
@@ -116,17 +120,17 @@ def _check_additions(
             raise SchemaDriftError(problem=f"{missed[0]}.", advise=missed[1])
 
 
-def _check_new_types(
-    connection: sa.Connection, specs: Sequence[ModelSpec], plan: MigrationPlan
-) -> None:
+def _retyped(
+    specs: Sequence[ModelSpec], plan: MigrationPlan
+) -> Iterator[tuple[str, list[sa.Column[Any]]]]:
+    """Yield tables with those of their columns that are altered."""
     for spec in specs:
         names = {
             change.name
             for change in plan.changes
             if change.kind == "alter column" and change.table == spec.table.fullname
         }
-        columns = [column for column in spec.table.columns if column.name in names]
-        check_numbers(connection, str(spec.table.name), columns)
+        yield str(spec.table.name), [c for c in spec.table.columns if c.name in names]
 
 
 def _plan(

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from decimal import Decimal, InvalidOperation
 from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
 
 from dataflow.errors import DataValueError
-from dataflow.models.columntypes import ExactFloat
+from dataflow.models.columntypes import ExactDecimal, ExactFloat
 
-__all__ = ["check_numbers"]
+__all__ = ["check_decimals", "check_numbers"]
 
 _STRANGE: Mapping[type, tuple[str, str]] = MappingProxyType({
     sa.Integer: ("'text', 'blob', 'real'", "a whole number"),
@@ -38,3 +39,30 @@ def check_numbers(connection: sa.Connection, table: str, columns: Iterable[sa.Co
             if found is not None:
                 detail = f"{found[0]!r} of {table}.{column.name} is not {wanted}"
                 raise DataValueError(detail=detail)
+
+
+def check_decimals(
+    connection: sa.Connection, table: str, columns: Iterable[sa.Column[Any]]
+) -> None:
+    """Look for texts that will be no decimals, before an index would compare them as such.
+
+    Raises:
+        DataValueError: Naming one of them.
+    """
+    quote = connection.dialect.identifier_preparer.quote
+    for column in columns:
+        if not isinstance(column.type, ExactDecimal):
+            continue
+        name = quote(str(column.name))
+        found = connection.exec_driver_sql(f"SELECT {name} FROM {quote(table)}")
+        for (value,) in found:
+            if value is not None and not _is_decimal(value):
+                detail = f"{value!r} of {table}.{column.name} is not a number"
+                raise DataValueError(detail=detail)
+
+
+def _is_decimal(value: Any) -> bool:
+    try:
+        return Decimal(str(value)).is_finite()
+    except InvalidOperation:
+        return False

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Self, TypeVar
 
-import sqlalchemy as sa
+from sqlalchemy.orm import class_mapper
 
 from dataflow.errors import ParameterError, UnknownFieldError, shown
 from dataflow.query.filters import EMPTY
@@ -26,7 +26,7 @@ def _made(model: type[T], rows: Any) -> list[T]:
     """Return objects of a model, whose fields the rows name."""
     if isinstance(rows, Mapping | str) or not isinstance(rows, Iterable):
         raise ParameterError(problem=f"add_mock_data takes a list of dicts, not {shown(rows)}.")
-    known = tuple(sa.orm.class_mapper(model).attrs.keys())
+    known = tuple(class_mapper(model).attrs.keys())
     made = list[T]()
     for row in rows:
         if not isinstance(row, Mapping):

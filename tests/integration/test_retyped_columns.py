@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +21,8 @@ from dataflow.errors import DataValueError
         (int, ["1.5"], False),
         (float, ["7", "1.5e3"], True),
         (float, ["7", "a0"], False),
+        (Decimal, ["7", "1.50"], True),
+        (Decimal, ["7", "a0"], False),
     ],
 )
 def test_texts_become_numbers_or_the_migration_fails(
@@ -60,3 +64,29 @@ def test_texts_become_numbers_or_the_migration_fails(
             found = [item["value"] for item in after.list("Item", sort="id")["records"]]
         assert found == values
     db.close()
+
+
+def declare(db: DataFlow, kind: type) -> None:
+    @db.model(timestamps=False)
+    class Item:
+        value: kind  # type: ignore[valid-type]  # a parameter
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "found", "nines"),
+    [(Decimal, str, ["10", "9", "9.0"], 1), (str, Decimal, [9, 9, 10], 2)],
+)
+def test_values_compare_as_what_they_have_become(
+    url: str, before: type, after: type, found: list[Any], nines: int
+):
+    with DataFlow(url) as db:
+        declare(db, before)
+        db.bulk_create("Item", [{"value": before(value)} for value in ("9", "10", "9.0")])
+
+    with DataFlow(url, auto_migrate=False) as db:
+        declare(db, after)
+        db.migrations.apply(allow_drop=True)
+
+        assert not db.migrations.plan().changes
+        assert [item["value"] for item in db.list("Item", sort="value")["records"]] == found
+        assert db.count("Item", {"value": after("9")}) == nines
