@@ -22,6 +22,7 @@ from dataflow.models.columntypes import (
     EnumValue,
     ExactDecimal,
     JsonValue,
+    TextKey,
 )
 
 __all__ = ["literal_text", "render_item", "render_type", "render_value"]
@@ -49,13 +50,19 @@ def _type(kind: Any, context: Any) -> str | Literal[False]:
         return "sa.BigInteger()" if kind.numeric else text
     if isinstance(kind, Converted):
         context.imports.add("from dataflow.models import columntypes")
-        bounds = (kind.precision, kind.scale) if isinstance(kind, ExactDecimal) else ()
+        bounds = _bounds(kind)
         given = "" if set(bounds) <= {None} else ", ".join(map(repr, bounds))
         return f"columntypes.{type(kind).__name__}({given})"
     module = type(kind).__module__
     if not module.startswith("sqlalchemy."):
         context.imports.add(f"import {module}")
     return False
+
+
+def _bounds(kind: Converted) -> tuple[int | None, ...]:
+    if isinstance(kind, ExactDecimal):
+        return kind.precision, kind.scale
+    return (getattr(kind.impl_instance, "length", None),) if isinstance(kind, TextKey) else ()
 
 
 def _default(default: Any, context: Any) -> str | Literal[False]:
