@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from dataflow.errors import RecordNotFoundError, RecordValidationError, StaleRecordError
+from dataflow.repositories.sessions import shared_database
 from ta_generator.database import (
     async_session_factory,
     check_db_connection,
@@ -21,7 +22,6 @@ from ta_generator.database import (
     dispose_engine,
     get_db,
     get_reader,
-    shared_database,
 )
 from ta_generator.enums import (
     AuditAction,

@@ -12,7 +12,6 @@ from dataflow.repositories.sessions import (
     dispose_engine,
     get_db,
     get_session,
-    shared_database,
     use_database,
 )
 from ta_generator.models import Base
@@ -25,7 +24,6 @@ __all__ = [
     "dispose_engine",
     "get_db",
     "get_reader",
-    "shared_database",
 ]
 
 

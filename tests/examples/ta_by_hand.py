@@ -326,6 +326,10 @@ def use_database(manager: DatabaseManager) -> DatabaseManager:
     return manager
 
 
+def shared_database() -> DatabaseManager | None:
+    return _used[0] if _used else None
+
+
 def get_session(*, read_only: bool = False) -> AsyncSession:
     engine = _used[0].engine.execution_options(read_only=read_only)
     return _used[0].factory(bind=engine)
@@ -355,4 +359,5 @@ async def check_db_connection() -> bool:
 
 
 async def dispose_engine() -> None:
-    await _used[0].engine.dispose()
+    while _used:
+        await _used.pop().engine.dispose()
