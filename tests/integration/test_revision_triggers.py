@@ -159,7 +159,7 @@ def test_a_model_that_changes_gets_its_new_triggers_and_the_old_ones_back(open_d
     with pytest.raises(AppendOnlyError):
         run(two, "UPDATE events SET level = 1")
     assert "CREATE TABLE dataflow_audit" not in text
-    assert "dataflow_audit_strict_head" not in text
+    assert "dataflow_audit_own_head" not in text
 
     two.migrations.downgrade("-1", allow_drop=True)
 
@@ -225,7 +225,7 @@ def test_functions_of_another_version_are_replaced_and_come_back(
     address = postgres_databases.create()
     one = first(open_db(address))
     upgraded(one, "Initial schema")
-    run(one, "ALTER FUNCTION dataflow_audit_strict_head RESET ALL")
+    run(one, "ALTER FUNCTION dataflow_audit_own_head SET enable_seqscan = off")
 
     @(two := first(open_db(address))).model(audit=True)
     class Note:
@@ -233,12 +233,12 @@ def test_functions_of_another_version_are_replaced_and_come_back(
 
     text = upgraded(two, "Notes")
 
-    assert "FUNCTION public.dataflow_audit_strict_head" in text.partition("def downgrade")[0]
+    assert "FUNCTION public.dataflow_audit_own_head" in text.partition("def downgrade")[0]
     assert "FUNCTION public.dataflow_audit_head(" not in text
-    settings = "SELECT proconfig FROM pg_proc WHERE proname = 'dataflow_audit_strict_head'"
-    assert run(two, settings)[0][0] == ["enable_seqscan=off"]
-    two.migrations.downgrade("-1", allow_drop=True)
+    settings = "SELECT proconfig FROM pg_proc WHERE proname = 'dataflow_audit_own_head'"
     assert run(two, settings)[0][0] is None
+    two.migrations.downgrade("-1", allow_drop=True)
+    assert run(two, settings)[0][0] == ["enable_seqscan=off"]
 
 
 def test_a_table_that_goes_takes_its_triggers_along_and_brings_them_back(open_db: Open):
