@@ -36,7 +36,14 @@ from dataflow.models.naming import check_identifier
 from dataflow.models.spec import FieldSpec, ModelOptions, ModelSpec
 from dataflow.models.tenancy import TENANT, tenant_default
 
-__all__ = ["is_made_in_sql", "maintained_fields", "mapped_fields", "plain_fields", "utc_now"]
+__all__ = [
+    "is_made_in_sql",
+    "maintained_fields",
+    "mapped_fields",
+    "plain_fields",
+    "python_type",
+    "utc_now",
+]
 
 ACTORS = ("created_by", "updated_by")
 """Names of the fields that say who made a record, and who changed it last."""
@@ -422,7 +429,7 @@ def maintained_fields(
 
 def _mapped_field(mapper: Mapper[Any], name: str, column: sa.Column[Any]) -> FieldSpec:
     nullable = bool(column.nullable) and not column.primary_key
-    base = _python_type(column.type)
+    base = python_type(column.type)
     full = _full_type(column.type, base)
     table: Any = mapper.local_table
     identity = table.autoincrement_column is column and base is int
@@ -452,7 +459,7 @@ def _mapped_field(mapper: Mapper[Any], name: str, column: sa.Column[Any]) -> Fie
 def _full_type(kind: TypeEngine[Any], base: Any) -> Any:
     """Return the annotation of what a column takes, by the Python type of its values."""
     if isinstance(kind, sa.ARRAY):
-        part = _python_type(kind.item_type)
+        part = python_type(kind.item_type)
         info = FieldInfo(
             max_length=getattr(kind.item_type, "length", None) if part is str else None
         )
@@ -480,7 +487,8 @@ def is_made_in_sql(column: sa.Column[Any]) -> bool:
     return default is not None and bool(default.is_clause_element)
 
 
-def _python_type(stored: TypeEngine[Any]) -> Any:
+def python_type(stored: TypeEngine[Any]) -> Any:
+    """Return the type of a column's values; `Any` where SQLAlchemy does not know it."""
     if isinstance(stored, sa.Enum) and stored.enum_class is not None:
         return stored.enum_class
     try:

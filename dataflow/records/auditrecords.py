@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import sqlalchemy as sa
-from sqlalchemy.types import TypeEngine
 
+from dataflow.models.columns import python_type
 from dataflow.models.spec import ModelSpec
 from dataflow.records.auditentry import AuditEntry
 from dataflow.records.audithistory import History
@@ -128,13 +128,8 @@ def _is_record(spec: ModelSpec, values: Mapping[str, Any]) -> sa.ColumnElement[b
 def _has_key(spec: ModelSpec, entry: AuditEntry) -> bool:
     """Whether an entry, of before a migration perhaps, has a key of today's fields and types."""
     values = entry.after or {}
-    kinds = {name: _type_of(spec.fields[name].column.type) for name in spec.key}
-    return all(name in values and isinstance(values[name], kind) for name, kind in kinds.items())
-
-
-def _type_of(kind: TypeEngine[Any]) -> type:
-    """Return the type of a column's values, `object` where SQLAlchemy does not know it."""
-    try:
-        return kind.python_type
-    except NotImplementedError:
-        return object
+    kinds = {name: python_type(spec.fields[name].column.type) for name in spec.key}
+    return all(
+        name in values and (kind is Any or isinstance(values[name], kind))
+        for name, kind in kinds.items()
+    )
