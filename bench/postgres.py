@@ -87,18 +87,19 @@ def open_postgres(runner: asyncio.Runner, server: str, sizes: Sizes) -> Iterator
 def database(runner: asyncio.Runner, server: str, suffix: str = "") -> Iterator[str]:
     """Make a database on the server for the time of the measurements."""
     name = f"dataflow_bench_{os.getpid()}{suffix}"
-    runner.run(_execute(server, f"CREATE DATABASE {name} TEMPLATE template0"))
+    runner.run(execute(server, f"CREATE DATABASE {name} TEMPLATE template0"))
     try:
         yield re.sub(r"/[^/]*$", f"/{name}", server)
     finally:
-        runner.run(_execute(server, f"DROP DATABASE {name} WITH (FORCE)"))
+        runner.run(execute(server, f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 async def _pool(url: str) -> Any:
     return await asyncpg.create_pool(url, min_size=10, max_size=10)
 
 
-async def _execute(url: str, statement: str) -> None:
+async def execute(url: str, statement: str) -> None:
+    """Run a statement on a connection of its own."""
     connection = await asyncpg.connect(url)
     await connection.execute(statement)
     await connection.close()

@@ -10,11 +10,9 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-import asyncpg
-
 from bench.data import Sizes, cycle_keys, record, records
 from bench.harness import BASELINE, OURS, Contest, Contestant, Measure
-from bench.postgres import database
+from bench.postgres import database, execute
 from dataflow import DataFlow
 
 SEEDED = 10_000
@@ -60,7 +58,7 @@ def _seed(db: DataFlow) -> Callable[[], Any]:
 def open_postgres(runner: asyncio.Runner, server: str, sizes: Sizes) -> Iterator[WallBench]:
     """Make a role and two databases for the time of the measurements."""
     role = f"bench_{os.getpid()}"
-    runner.run(_execute(server, f"CREATE ROLE {role} LOGIN PASSWORD '{role}'"))
+    runner.run(execute(server, f"CREATE ROLE {role} LOGIN PASSWORD '{role}'"))
     try:
         with (
             database(runner, server) as plain,
@@ -73,19 +71,13 @@ def open_postgres(runner: asyncio.Runner, server: str, sizes: Sizes) -> Iterator
             finally:
                 bench.close()
     finally:
-        runner.run(_execute(server, f"DROP ROLE {role}"))
+        runner.run(execute(server, f"DROP ROLE {role}"))
 
 
 def _owned(runner: asyncio.Runner, url: str, role: str) -> str:
     name = url.rpartition("/")[2]
-    runner.run(_execute(url, f"ALTER DATABASE {name} OWNER TO {role}"))
+    runner.run(execute(url, f"ALTER DATABASE {name} OWNER TO {role}"))
     return re.sub(r"//([^@]*@)?", f"//{role}:{role}@", url, count=1)
-
-
-async def _execute(url: str, statement: str) -> None:
-    connection = await asyncpg.connect(url)
-    await connection.execute(statement)
-    await connection.close()
 
 
 Call = Callable[[DataFlow], Callable[[], Any]]
