@@ -34,6 +34,7 @@ from dataflow.models.fields import MISSING, FieldInfo
 from dataflow.models.hints import Hints
 from dataflow.models.naming import check_identifier
 from dataflow.models.spec import FieldSpec, ModelOptions, ModelSpec
+from dataflow.models.sqltext import sql_text
 from dataflow.models.tenancy import TENANT, tenant_default
 
 __all__ = [
@@ -48,6 +49,9 @@ __all__ = [
 ACTORS = ("created_by", "updated_by")
 """Names of the fields that say who made a record, and who changed it last."""
 _MUTABLE = (list, dict, set)
+_PLAIN = int | float | str | Decimal
+_WRITTEN = dt.date | dt.time | dt.timedelta | uuid.UUID
+"""Defaults that their type writes as SQL."""
 
 
 def utc_now() -> dt.datetime:
@@ -285,11 +289,11 @@ def _column_default(info: FieldInfo, *, generated: bool) -> Any:
 def _server_default(info: FieldInfo, kind: TypeEngine[Any]) -> Any:
     """Return the DDL default: rows inserted without the column get the model's default."""
     if info.server_default:
-        return sa.text(f"({info.server_default})")
+        return sql_text(f"({info.server_default})")
     value = info.default.value if isinstance(info.default, enum.Enum) else info.default
-    if not isinstance(value, int | float | str | Decimal):
+    if not isinstance(value, _PLAIN | _WRITTEN):
         return None
-    if isinstance(kind, JsonValue):
+    if isinstance(kind, JsonValue) or isinstance(value, _WRITTEN):
         return sa.literal(info.default, kind)
     if isinstance(value, bool):
         return sa.true() if value else sa.false()

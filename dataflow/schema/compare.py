@@ -10,6 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from dataflow.models.spec import ModelSpec
+from dataflow.models.sqltext import sql_text
+from dataflow.schema.defaults import changed_defaults
 from dataflow.schema.links import mark_late
 from dataflow.schema.plan import Change
 
@@ -116,11 +118,12 @@ def completed(
             operation.modify_server_default = column.server_default
     inspector = sa.inspect(connection)
     present = inspector.get_table_names()
+    there = [spec.table for spec in specs if spec.table.name in present]
+    operations += _default_changes(connection, there, operations)
     changes = [
         change
-        for spec in specs
-        if spec.table.name in present
-        for change in _key_changes(spec.table, inspector.get_pk_constraint(spec.table.name))
+        for table in there
+        for change in _key_changes(table, inspector.get_pk_constraint(table.name))
     ]
     if not changes and not _hang_together(operations):
         return operations
@@ -138,6 +141,35 @@ def _late_links(
             taken = [link for link in late if link.table.name == operation.table_name]
             operation.columns = [item for item in operation.columns if item not in set(taken)]
             yield from map(ops.CreateForeignKeyOp.from_constraint, taken)
+
+
+def _default_changes(
+    connection: sa.Connection, tables: Iterable[sa.Table], operations: Operations
+) -> Operations:
+    """Write defaults that differ into the changes of their columns; return further changes."""
+    known = {
+        (operation.table_name, operation.column_name): operation
+        for operation in operations
+        if type(operation).__name__ == "AlterColumnOp"
+    }
+    made = alembic("operations.ops").AlterColumnOp
+    more = []
+    for table in tables:
+        retyped = [
+            name for (place, name), o in known.items() if place == table.name and o.modify_type
+        ]
+        for column, present in changed_defaults(connection, table, retyped):
+            name, nullable = str(column.name), column.nullable
+            operation = known.get((table.name, name))
+            if operation is None:
+                operation = made(
+                    table.name, name, existing_type=column.type, existing_nullable=nullable
+                )
+                more.append(operation)
+            former = None if present is None else sa.DefaultClause(sql_text(present))
+            operation.existing_server_default = former
+            operation.modify_server_default = column.server_default
+    return more
 
 
 def _hang_together(operations: Sequence[Any]) -> bool:
@@ -237,10 +269,22 @@ def _alter_column(operation: Any) -> Change:
         loses = not is_wider(old, new)
     if operation.modify_nullable is not None:
         details.append("may be null" if operation.modify_nullable else "required")
-    detail = ", ".join(details) or "comment or default"
+    if operation.modify_type is None and operation.modify_server_default is not False:
+        defaults = operation.existing_server_default, operation.modify_server_default
+        details.append("default " + " -> ".join(map(_default_text, defaults)))
+    detail = ", ".join(details) or "comment"
     return Change(
         "alter column", operation.table_name, operation.column_name, detail, loses_data=loses
     )
+
+
+def _default_text(default: Any) -> str:
+    """Return a default as it is shown."""
+    if default is None:
+        return "none"
+    if isinstance(default.arg, sa.BindParameter):
+        return repr(default.arg.value)
+    return repr(default.arg) if isinstance(default.arg, str) else str(default.arg)
 
 
 def is_wider(old: Any, new: Any) -> bool:

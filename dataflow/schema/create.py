@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from contextvars import Context
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +13,17 @@ from sqlalchemy.sql.elements import quoted_name
 
 from dataflow.database.database import Database
 from dataflow.errors import LoopError, SchemaDriftError, did_you_mean
-from dataflow.models.fields import MISSING
 from dataflow.models.spec import FieldSpec, ModelSpec
 from dataflow.models.tenancy import TENANT
+from dataflow.schema.defaults import default_literal, default_sql, is_constant
 from dataflow.schema.difference import Difference, find_difference
 from dataflow.schema.links import links_of, mark_late
 from dataflow.schema.triggers import TriggerWork, describe, find_trigger_work
 from dataflow.schema.work import run_schema_work, schema_engine
 
 __all__ = [
-    "add_column",
+    "bare_column",
     "check_schema",
-    "default_literal",
-    "default_value",
     "ensure_schema",
     "reflect_tables",
     "without_value",
@@ -153,7 +150,9 @@ def _create(connection: sa.Connection, database: Database, specs: Sequence[Model
     _refuse_impossible(connection, missing)
     _create_tables(connection, [spec.table for spec in missing.tables])
     for spec, name in missing.columns:
-        for statement in add_column(spec, spec.fields[name], database.driver.dialect):
+        field = spec.fields[name]
+        default = _default_in_place(connection, field)
+        for statement in add_column(spec, field, connection.dialect, default):
             connection.exec_driver_sql(statement)
     work = find_trigger_work(connection, database.driver, specs)
     for statement in (*work.drops, *work.creates(database.driver.dialect)):
@@ -195,7 +194,21 @@ def _impossible(
         return problem, "run db.migrations.apply()"
     if others and not connection.dialect.supports_alter:
         return "leads to records of the same tenant", "run db.migrations.apply()"
+    if field.info.server_default and _default_in_place(connection, field) is None:
+        problem = f"has the default {field.info.server_default}, which a table with records"
+        return f"{problem} cannot get here", "run db.migrations.apply()"
     return without_value(connection, spec, field)
+
+
+def _is_empty(connection: sa.Connection, table: sa.Table) -> bool:
+    return not connection.scalar(sa.select(sa.exists().select_from(table)))
+
+
+def _default_in_place(connection: sa.Connection, field: FieldSpec) -> str | None:
+    """Return the column's own default if the table can get it without being built anew."""
+    own = default_sql(field.column, connection.dialect)
+    takes = own is None or is_constant(own) or connection.dialect.supports_alter
+    return own if takes or _is_empty(connection, field.column.table) else None
 
 
 def without_value(
@@ -203,7 +216,7 @@ def without_value(
 ) -> tuple[str, str] | None:
     """Return that existing records have no value for a new column, and what to do; or None."""
     known = field.nullable or default_literal(field, connection.dialect) is not None
-    if known or not connection.scalar(sa.select(sa.exists().select_from(spec.table))):
+    if known or _is_empty(connection, spec.table):
         return None
     problem = f"nothing says what {field.name!r} of the existing records of {spec.name!r} is"
     return problem, "add the column by a revision file of db.migrations, which says so"
@@ -216,32 +229,28 @@ def _links(field: FieldSpec) -> list[sa.ForeignKeyConstraint]:
 
 
 def add_column(
-    spec: ModelSpec, field: FieldSpec, dialect: sa.Dialect, *, linked: bool = True
+    spec: ModelSpec, field: FieldSpec, dialect: sa.Dialect, default: str | None
 ) -> list[str]:
-    """Return the statements that add a column; existing records get the default.
+    """Return the statements that add a column with its indexes and foreign keys.
 
     Args:
         spec: The model.
         field: The field of the column.
         dialect: Whose SQL.
-        linked: Whether its foreign key comes with it.
+        default: The column's own default; None: existing records get the field's.
     """
     preparer = dialect.identifier_preparer
     table, column = preparer.format_table(spec.table), preparer.format_column(field.column)
-    parts = [f"ALTER TABLE {table} ADD COLUMN {column}", field.column.type.compile(dialect)]
-    default = default_literal(field, dialect)
-    if default is not None:
-        parts.append(f"DEFAULT {default}")
-    if not field.nullable:
-        parts.append("NOT NULL")
-    links = _links(field) if linked else []
+    plain, *more = bare_column(spec, field, dialect, default)
+    links = _links(field)
     compiler = dialect.ddl_compiler(dialect, sa.schema.CreateTable(spec.table))
+    parts = [plain]
     for link in links if not dialect.supports_alter else ():
         target, name = link.elements[0].column, preparer.format_constraint(link)
         reference = f"{preparer.format_table(target.table)} ({preparer.format_column(target)})"
         parts.append(f"CONSTRAINT {name} REFERENCES {reference}")
         parts.append(compiler.define_constraint_cascades(link).strip())
-    statements = [" ".join(filter(None, parts))]
+    statements = [" ".join(filter(None, parts)), *more]
     statements += [
         str(sa.schema.CreateIndex(index).compile(dialect=dialect))
         for index in spec.table.indexes
@@ -256,23 +265,19 @@ def add_column(
     return statements
 
 
-def default_literal(field: FieldSpec, dialect: sa.Dialect) -> str | None:
-    """Return the SQL of a field's default, or None if it has none."""
-    if field.info.server_default:
-        return field.info.server_default
-    value = default_value(field)
-    if value is None:
-        return None
-    literal = sa.literal(value, field.column.type)
-    return str(literal.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
-
-
-def default_value(field: FieldSpec) -> Any:
-    """Return a field's default for records that exist, or None if it has none.
-
-    It is not the running call's: what its tenant, actor or correlation id are says
-    nothing of records that others have made.
-    """
-    if field.default_factory is not None:
-        return Context().run(field.default_factory)
-    return None if field.default is MISSING else field.default
+def bare_column(
+    spec: ModelSpec, field: FieldSpec, dialect: sa.Dialect, default: str | None
+) -> list[str]:
+    """Return the statements that add a column alone; see `add_column`."""
+    preparer = dialect.identifier_preparer
+    table, column = preparer.format_table(spec.table), preparer.format_column(field.column)
+    given = default or default_literal(field, dialect)
+    parts = [
+        f"ALTER TABLE {table} ADD COLUMN {column} {field.column.type.compile(dialect)}",
+        "" if given is None else f"DEFAULT {given}",
+        "" if field.nullable else "NOT NULL",
+    ]
+    statements = [" ".join(filter(None, parts))]
+    if given is not None and field.column.server_default is None and dialect.supports_alter:
+        statements.append(f"ALTER TABLE {table} ALTER COLUMN {column} DROP DEFAULT")
+    return statements

@@ -21,7 +21,7 @@ from dataflow.models.columntypes import Converted, EnumValue, JsonValue
 from dataflow.models.naming import NAMING
 from dataflow.models.spec import FieldSpec, ModelSpec
 from dataflow.schema.compare import changes_of, completed, fills_first, flat, steps_of
-from dataflow.schema.create import default_value
+from dataflow.schema.defaults import default_value
 from dataflow.schema.guardsteps import guard_steps
 from dataflow.schema.migrate import check_losses, possible_renames, trigger_changes
 from dataflow.schema.plan import MigrationPlan

@@ -6,7 +6,7 @@ Loads Alembic; import this module at use only.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,9 +16,9 @@ from alembic.ddl.sqlite import SQLiteImpl
 
 from dataflow.models.columntypes import DECIMAL_COLLATION, ExactDecimal
 from dataflow.schema.compare import is_wider
-from dataflow.schema.numbers import check_decimals, check_numbers
 from dataflow.schema.plan import Change
 from dataflow.schema.rendering import literal_text
+from dataflow.schema.values import check_decimals, check_filled, check_values
 
 __all__ = ["OwnPostgres", "OwnSqlite", "install"]
 
@@ -89,6 +89,8 @@ class OwnPostgres(Guarded, PostgresqlImpl):
         """Change a column; the old default goes before a type of another family comes."""
         old, new = options.get("existing_type"), options.get("type_")
         self.changes_type(table_name, column_name, old, new)
+        if options.get("nullable") is False and self.connection is not None and not self.as_sql:
+            check_filled(self.connection, table_name, [column_name])
         if _other_family(old, new):
             preparer = self.dialect.identifier_preparer
             # Without its bounds: an explicit cast to varchar(5) would cut what is too long.
@@ -104,6 +106,14 @@ def _other_family(old: Any, new: Any) -> bool:
         return False
     families = [sa.types.to_instance(kind)._type_affinity for kind in (old, new)]  # noqa: SLF001 - SQLAlchemy's only word for it
     return families[0] is not families[1]
+
+
+def _required(table: sa.Table, columns: Mapping[str, sa.Column[Any]]) -> Iterator[str]:
+    """Yield the columns of a table that may be NULL, but not in the one in its place."""
+    for column in table.c:
+        new = columns.get(column.name)
+        if new is not None and column.nullable and not new.nullable:
+            yield str(column.name)
 
 
 class OwnSqlite(Guarded, SQLiteImpl):
@@ -191,6 +201,7 @@ class OwnSqlite(Guarded, SQLiteImpl):
                 new.type = sa.TEXT(collation=self._collations(table.name)[column.name])
         if self.connection is not None and not self.as_sql:
             check_decimals(self.connection, table.name, retyped)
+            check_filled(self.connection, table.name, _required(table, batch_impl.columns))
         return retyped
 
     @staticmethod
@@ -223,7 +234,7 @@ class OwnSqlite(Guarded, SQLiteImpl):
         for statement in self._after:
             self._run(statement)
         if self.connection is not None and not self.as_sql:
-            check_numbers(self.connection, new_table_name, self._retyped)
+            check_values(self.connection, new_table_name, self._retyped)
         self._rebuilt = None
 
     def _run(self, sql: str, *values: Any) -> list[Any]:

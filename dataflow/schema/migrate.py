@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,7 +13,6 @@ from dataflow.errors import DataLossError, ParameterError, SchemaDriftError, did
 from dataflow.models.spec import ModelSpec
 from dataflow.schema.compare import changes_of, compare
 from dataflow.schema.create import without_value
-from dataflow.schema.numbers import check_decimals, check_numbers
 from dataflow.schema.plan import Change, ChangeKind, MigrationPlan
 from dataflow.schema.statements import (
     altering_statements,
@@ -23,6 +22,7 @@ from dataflow.schema.statements import (
     table_of,
 )
 from dataflow.schema.triggers import TriggerWork, find_trigger_work
+from dataflow.schema.values import check_decimals, check_filled, check_values
 from dataflow.schema.work import run_schema_work
 
 __all__ = [
@@ -53,7 +53,7 @@ async def plan_migration(
     write = bool(renames)
     return await run_schema_work(
         database,
-        lambda connection: _plan(connection, database, specs, renames, drop_tables),
+        lambda connection: _plan(connection, database, specs, renames, drop_tables)[0],
         write=write,
         prelude=database.driver.before_rebuild if write else (),
         keep=False,
@@ -77,18 +77,21 @@ async def apply_migration(
     def work(connection: sa.Connection) -> MigrationPlan:
         for statement in database.driver.migration_prelude:
             connection.exec_driver_sql(statement)
-        plan = _plan(connection, database, specs, renames, drop_tables)
+        plan, operations = _plan(connection, database, specs, renames, drop_tables)
         check_losses(plan, allow_drop=allow_drop)
         _check_additions(connection, specs, plan)
-        checked = list(_retyped(specs, plan)) if database.driver.before_rebuild else []
-        for table, columns in checked:
+        for table, columns in _altered(specs, operations, _is_required).items():
+            check_filled(connection, table, [str(c.name) for c in columns if _needs_value(c)])
+        rebuilds = bool(database.driver.before_rebuild)
+        retyped = _altered(specs, operations, _is_retyped) if rebuilds else {}
+        for table, columns in retyped.items():
             check_decimals(connection, table, columns)
         done = sum(change.kind.startswith("rename") for change in plan.changes)
         for statement in plan.statements[done:]:
             connection.exec_driver_sql(statement)
         check_references(connection, database)
-        for table, columns in checked:
-            check_numbers(connection, table, columns)
+        for table, columns in retyped.items():
+            check_values(connection, table, columns)
         return plan
 
     prelude = database.driver.before_rebuild
@@ -120,17 +123,31 @@ def _check_additions(
             raise SchemaDriftError(problem=f"{missed[0]}.", advise=missed[1])
 
 
-def _retyped(
-    specs: Sequence[ModelSpec], plan: MigrationPlan
-) -> Iterator[tuple[str, list[sa.Column[Any]]]]:
-    """Yield tables with those of their columns that are altered."""
-    for spec in specs:
-        names = {
-            change.name
-            for change in plan.changes
-            if change.kind == "alter column" and change.table == spec.table.fullname
-        }
-        yield str(spec.table.name), [c for c in spec.table.columns if c.name in names]
+def _needs_value(column: sa.Column[Any]) -> bool:
+    given = column.default is not None or column.server_default is not None
+    return not column.nullable and not given
+
+
+def _altered(
+    specs: Sequence[ModelSpec], operations: Sequence[Any], chosen: Callable[[Any], bool]
+) -> dict[str, list[sa.Column[Any]]]:
+    """Return tables with those of their columns that are altered in some way."""
+    tables = {str(spec.table.name): spec.table for spec in specs}
+    found: dict[str, list[sa.Column[Any]]] = {}
+    for operation in operations:
+        if type(operation).__name__ == "AlterColumnOp" and chosen(operation):
+            columns = {str(c.name): c for c in tables[operation.table_name].columns}
+            column = columns[str(operation.column_name)]
+            found.setdefault(operation.table_name, []).append(column)
+    return found
+
+
+def _is_required(operation: Any) -> bool:
+    return operation.modify_nullable is False
+
+
+def _is_retyped(operation: Any) -> bool:
+    return operation.modify_type is not None
 
 
 def _plan(
@@ -139,7 +156,8 @@ def _plan(
     specs: Sequence[ModelSpec],
     renames: Mapping[str, str],
     drop_tables: Sequence[str],
-) -> MigrationPlan:
+) -> tuple[MigrationPlan, list[Any]]:
+    """Return what there is to do, and Alembic's operations that it was made of."""
     renames = renames_left(connection, renames)
     check_names(connection, renames, drop_tables)
     first = rename_statements(renames, connection.dialect)
@@ -158,7 +176,8 @@ def _plan(
     creates = work.creates(connection.dialect)
     fills = filling_statements(operations, specs, connection.dialect)
     ordered = (*first, *work.obstacles, *fills, *work.other_drops, *statements, *creates)
-    return MigrationPlan(tuple(changes), ordered, possible_renames(operations))
+    plan = MigrationPlan(tuple(changes), ordered, possible_renames(operations))
+    return plan, operations
 
 
 def trigger_changes(work: TriggerWork) -> list[Change]:

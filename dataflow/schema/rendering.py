@@ -9,7 +9,6 @@ import datetime as dt
 import decimal
 import enum
 import json
-import re
 import uuid
 from typing import Any, Literal
 
@@ -24,11 +23,11 @@ from dataflow.models.columntypes import (
     JsonValue,
     TextKey,
 )
+from dataflow.models.sqltext import sql_text
 
 __all__ = ["literal_text", "render_item", "render_type", "render_value"]
 
 _MODULES = (dt, decimal, uuid)
-_PARAMETER = re.compile(r"(?<![:\w\\]):(\w+)(?!:)")  # as SQLAlchemy sees them
 
 
 def render_item(kind: str, item: Any, context: Any) -> str | Literal[False]:
@@ -71,8 +70,7 @@ def _default(default: Any, context: Any) -> str | Literal[False]:
     if isinstance(default, sa.True_ | sa.False_):
         return f"sa.{str(default).lower()}()"
     if isinstance(default, sa.TextClause):
-        plain = literal_text(default)
-        return False if plain is default else f"sa.text({plain.text!r})"
+        return f"sa.text({literal_text(default).text!r})"
     if isinstance(default, CurrentInstant):
         context.imports.add("from dataflow.models import columntypes")
         return "columntypes.CurrentInstant()"
@@ -88,13 +86,8 @@ def render_type(kind: Any, context: Any) -> str:
 
 
 def literal_text(clause: sa.TextClause) -> sa.TextClause:
-    """Return SQL that was read from a database without the parameters that it seems to have.
-
-    SQLAlchemy takes the `:y` of a default such as `'x :y'` for one.
-    """
-    if not clause._bindparams:  # noqa: SLF001 - told nowhere else
-        return clause
-    return sa.text(_PARAMETER.sub(r"\\:\1", clause.text))
+    """Return SQL that was read from a database without the parameters that it seems to have."""
+    return sql_text(clause.text) if clause._bindparams else clause  # noqa: SLF001 - told nowhere else
 
 
 def render_value(value: Any, kind: Any, context: Any) -> str:

@@ -9,7 +9,8 @@ import sqlalchemy as sa
 
 from dataflow.models.spec import ModelSpec
 from dataflow.schema.compare import alembic, fills_first, steps_of, with_own_implementation
-from dataflow.schema.create import add_column, default_literal
+from dataflow.schema.create import bare_column
+from dataflow.schema.defaults import default_literal, default_sql, is_constant
 
 __all__ = [
     "altering_statements",
@@ -55,7 +56,8 @@ def altering_statements(
         added = _added_field(operation, by_table)
         if added is not None:
             spec, name = added
-            found.append(add_column(spec, spec.fields[name], dialect, linked=False)[0])
+            field = spec.fields[name]
+            found += bare_column(spec, field, dialect, default_sql(field.column, dialect))
             continue
         for step in steps_of(operation):
             if not fills_first(operation):
@@ -117,7 +119,9 @@ def rebuilding_statements(
     dialect = connection.dialect
     by_table = {spec.table.name: spec for spec in specs}
     rebuilt = {
-        str(table_of(operation)) for operation in operations if not _is_direct(operation, by_table)
+        str(table_of(operation))
+        for operation in operations
+        if not _is_direct(operation, by_table, dialect)
     }
     direct = [operation for operation in operations if table_of(operation) not in rebuilt]
     found = altering_statements(direct, specs, dialect)
@@ -132,14 +136,16 @@ def table_of(operation: Any) -> str | None:
     return None if name is None else str(name)
 
 
-def _is_direct(operation: Any, by_table: Mapping[str, ModelSpec]) -> bool:
+def _is_direct(operation: Any, by_table: Mapping[str, ModelSpec], dialect: sa.Dialect) -> bool:
     if type(operation).__name__ in _DIRECT:
         return True
     added = _added_field(operation, by_table)
     if added is None:
         return False
-    field = added[0].fields[added[1]]
-    return not field.column.unique and not field.column.primary_key
+    column = added[0].fields[added[1]].column
+    default = default_sql(column, dialect)
+    constant = default is None or is_constant(default)
+    return constant and not column.unique and not column.primary_key
 
 
 def _rebuild(connection: sa.Connection, spec: ModelSpec, gone: Collection[str]) -> Iterator[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from dataflow import DataFlow, Field
 from dataflow.errors import StoredValueError
@@ -82,11 +83,14 @@ def test_records_whose_keys_were_migrated_are_checked_by_what_the_log_calls_them
 def test_records_that_cannot_be_read_any_more_are_named_by_their_check(url: str):
     with DataFlow(url) as db:
         keyed(db, {"a": str}, {"kind": int})
-        db.create("Thing", a="x", kind=0)
+        db.create("Thing", a="x", kind=1)
 
     kind = enum.Enum("Kind", {"ONE": 1})
     with DataFlow(url, auto_migrate=False) as db:
         keyed(db, {"a": str}, {"kind": kind})
         db.migrations.apply(allow_drop=True)
+        with db.session() as session:
+            session.execute(sa.text("UPDATE things SET kind = 0"))
+            session.commit()
         with pytest.raises(StoredValueError, match="field 'kind' of model 'Thing'"):
             db.audit.verify_records("Thing")
