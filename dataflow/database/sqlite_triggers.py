@@ -94,8 +94,12 @@ def _entry(guard: Guard, action: str, row: str) -> str:
     log, heads = AUDIT_LOG.name, AUDIT_HEADS.name
     chain, tenant = "''", "NULL"
     if guard.tenant is not None:
-        tenant = f"CAST({'OLD' if action == 'update' else row}.{quoted(guard.tenant.name)} AS TEXT)"
-        chain = f"coalesce({tenant}, '')"
+        of = [
+            f"CAST({side}.{quoted(guard.tenant.name)} AS TEXT)"
+            for side in (("OLD", "NEW") if action == "update" else (row,))
+        ]
+        tenant = f"coalesce({', '.join(of)})" if len(of) > 1 else of[0]
+        chain = f"coalesce({', '.join(of)}, '')"
     values = dict.fromkeys(HASHED, "NULL") | {
         "chain": chain, "partition": "0", "at": _MOMENT, "model": _text(guard.model),
         "table_name": _text(str(guard.table.fullname)), "actor": "dataflow_actor()",

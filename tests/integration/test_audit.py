@@ -723,3 +723,21 @@ def test_sessions_of_the_data_layer_are_audited_with_their_actor(db: DataFlow):
     portal.call(change())
 
     assert [e.actor for e in db.audit.get_by_entity("User", 1)] == ["bob", "ada", None]
+
+
+def test_a_record_that_gets_its_tenant_later_is_in_the_log_of_that_tenant(db: DataFlow):
+    db.enable_audit_log()
+
+    @db.model
+    class Document:
+        name: str
+        tenant_id: str | None = None
+
+    made = db.create("Document", name="a")
+    db.update("Document", made["id"], {"tenant_id": "acme"})
+    db.update("Document", made["id"], {"name": "b"})
+    db.update("Document", made["id"], {"tenant_id": None})
+
+    entries = db.audit.get_by_entity("Document", made["id"])
+    assert [entry.tenant for entry in entries] == ["acme", "acme", "acme", None]
+    assert db.audit.verify().ok
