@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from dataflow.app import AsyncFace, DataFlow
 from dataflow.database.database import Database
 from dataflow.database.deadline import DeadlineBlock
-from dataflow.errors import DataFlowError, ParameterError, shown
+from dataflow.errors import ConfigurationError, DataFlowError, ParameterError, shown
 from dataflow.portal import sync_call
 
 __all__ = ["DatabaseHealthChecker", "HealthCheckResult", "HealthStatus"]
@@ -68,6 +68,9 @@ class DatabaseHealthChecker:
         connection_timeout: Seconds in which the first answer must come.
         query_timeout: Seconds in which a query on an open connection must end.
         slow_query_threshold: Seconds above which an answer counts as slow.
+
+    Raises:
+        ConfigurationError: If a limit is no number of seconds from 0 on.
     """
 
     def __init__(
@@ -76,7 +79,13 @@ class DatabaseHealthChecker:
         query_timeout: float = 10.0,
         slow_query_threshold: float = 1.0,
     ) -> None:
-        """Keep the limits."""
+        """Check and keep the limits."""
+        for limit in (connection_timeout, query_timeout, slow_query_threshold):
+            if not isinstance(limit, int | float) or isinstance(limit, bool) or not limit >= 0:
+                raise ConfigurationError(
+                    problem="DatabaseHealthChecker takes numbers of seconds from 0 on, "
+                    f"not {shown(limit)}."
+                )
         self.connection_timeout = connection_timeout
         self.query_timeout = query_timeout
         self.slow_query_threshold = slow_query_threshold

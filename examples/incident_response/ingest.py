@@ -9,6 +9,8 @@ import datetime as dt
 from typing import Any
 from uuid import UUID
 
+from pydantic import AwareDatetime
+
 from dataflow import DataFlow, LocalRuntime, Workflow, WorkflowBuilder, node
 from incident_response.models import Incident
 from incident_response.policy import decide
@@ -95,7 +97,7 @@ def build(db: DataFlow) -> Workflow:
     event_type = flow.add_input("event_type", str)
     payload = flow.add_input("payload", dict, default={})
     key = flow.add_input("idempotency_key", str)
-    occurred_at = flow.add_input("occurred_at", dt.datetime)
+    occurred_at = flow.add_input("occurred_at", AwareDatetime)
     correlation = flow.add_input("correlation_id", str | None, default=None)
 
     flow.add_node(

@@ -32,7 +32,7 @@ from incident_response.respond import respond
 from incident_response.session import close_db, connect, create_tables, get_engine, get_session
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from dataflow.errors import AppendOnlyError, WorkflowFailedError
+from dataflow.errors import AppendOnlyError, ParameterError, WorkflowFailedError
 from dataflow.repositories import DatabaseManager
 
 NOON = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
@@ -202,6 +202,18 @@ def test_an_event_of_a_workflow_that_is_not_the_tenants_leaves_nothing(run, wron
             await app.send(workflow_id=workflow)
 
         assert await app.counts(app.acme) == await app.counts(app.globex) == [0, 0, 0, 0]
+
+    run(test)
+
+
+def test_a_moment_without_its_zone_is_refused_before_anything_is_stored(run):
+    async def test(app: Application) -> None:
+        await app.send("a")
+
+        with pytest.raises(ParameterError, match="occurred_at"):
+            await app.send("b", occurred_at=dt.datetime(2026, 11, 3, 12))
+
+        assert await app.counts() == [1, 1, 1, 1]
 
     run(test)
 

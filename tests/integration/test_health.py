@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
 from dataflow import DataFlow
-from dataflow.errors import ParameterError
+from dataflow.errors import ConfigurationError, ParameterError
 from dataflow.repositories import DatabaseHealthChecker, HealthStatus
 
 CHECKER = DatabaseHealthChecker()
@@ -144,3 +144,10 @@ def test_quick_statements_are_not_noted(url: str):
 def test_what_is_no_database_is_refused(target: Any):
     with pytest.raises(ParameterError, match="or a SQLAlchemy session, not"):
         CHECKER.check_health(target)
+
+
+@pytest.mark.parametrize("limit", [-1, float("nan"), "5", None, True])
+def test_limits_that_are_no_seconds_are_refused(limit: Any):
+    for name in ("connection_timeout", "query_timeout", "slow_query_threshold"):
+        with pytest.raises(ConfigurationError, match="seconds from 0 on, not"):
+            DatabaseHealthChecker(**{name: limit})
