@@ -266,10 +266,8 @@ class PostgresDriver(PostgresSequences):
 
     async def upsert_rows(self, connection: Any, plan: UpsertPlan, rows: Rows) -> int:
         source, place, args = await self._source(connection, plan.table, plan.columns, rows)
-        names, made = (
-            ", ".join(map(self.quoted, plan.columns)),
-            self.made(plan.table, plan.columns),
-        )
+        names = ", ".join(map(self.quoted, plan.columns))
+        made = self.made(plan.table, plan.columns)
         conflict = ", ".join(map(self.quoted, plan.conflict))
         # Rows are locked in key order, so that concurrent upserts cannot deadlock.
         choice, order = "", f"ORDER BY {place}"

@@ -22,7 +22,7 @@ __all__ = [
 
 _CAST = r"(?:::[\w .\"\[\](),]+)?"
 _CONSTANT = re.compile(
-    rf"\(*(?:'(?:[^']|'')*'|[-+]?\d[\d.eE+-]*|true|false|null)\)*{_CAST}\)*", re.IGNORECASE
+    rf"\(*(?:E?'(?:[^']|'')*'|[-+]?\d[\d.eE+-]*|true|false|null)\)*{_CAST}\)*", re.IGNORECASE
 )
 _COLLATION = re.compile(r" COLLATE .*")
 

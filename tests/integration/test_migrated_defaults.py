@@ -43,7 +43,7 @@ EVERY = {
     "count": (int, -7),
     "share": (float, 1.5e-7),
     "active": (bool, True),
-    "text": (str, "it's 100% :x"),
+    "text": (str, "it's 100% \\ :x"),
     "price": (Decimal, Decimal("1.50")),
     "colour": (Colour, Colour.BLUE),
     "day": (dt.date, dt.date(2020, 1, 2)),

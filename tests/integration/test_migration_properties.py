@@ -28,7 +28,7 @@ pytestmark = pytest.mark.long
 _numbers = itertools.count(1)
 DEFAULTS: dict[type, Any] = {
     int: 7,
-    str: "it's 100% :x",
+    str: "it's 100% \\ :x",
     bool: True,
     float: 1.5,
     Decimal: Decimal("1.50"),
