@@ -90,7 +90,7 @@ class OwnPostgres(Guarded, PostgresqlImpl):
         old, new = options.get("existing_type"), options.get("type_")
         self.changes_type(table_name, column_name, old, new)
         if options.get("nullable") is False and self.connection is not None and not self.as_sql:
-            check_filled(self.connection, table_name, [column_name])
+            check_filled(self.connection, table_name, [column_name], options.get("schema"))
         if _other_family(old, new):
             preparer = self.dialect.identifier_preparer
             # Without its bounds: an explicit cast to varchar(5) would cut what is too long.
@@ -177,6 +177,8 @@ class OwnSqlite(Guarded, SQLiteImpl):
             if isinstance(default, sa.TextClause):
                 column.server_default = sa.DefaultClause(literal_text(default))
         retyped = self._retype(batch_impl, table)
+        if self.connection is not None and not self.as_sql:
+            check_filled(self.connection, table.name, _required(table, batch_impl.columns))
         self._give_nothing(batch_impl, table)
         self._rebuilt = table
         self._retyped = tuple(retyped)
@@ -201,7 +203,6 @@ class OwnSqlite(Guarded, SQLiteImpl):
                 new.type = sa.TEXT(collation=self._collations(table.name)[column.name])
         if self.connection is not None and not self.as_sql:
             check_decimals(self.connection, table.name, retyped)
-            check_filled(self.connection, table.name, _required(table, batch_impl.columns))
         return retyped
 
     @staticmethod

@@ -26,16 +26,18 @@ _ANY_TEXT = (JsonValue, sa.JSON, ExactDecimal, sa.Numeric)
 """Types whose values may be written in several ways."""
 
 
-def check_filled(connection: sa.Connection, table: str, columns: Iterable[str]) -> None:
+def check_filled(
+    connection: sa.Connection, table: str, columns: Iterable[str], schema: str | None = None
+) -> None:
     """Look for records without a value in columns that are required from now on.
 
     Raises:
         SchemaDriftError: Saying how many there are, before the database says less.
     """
-    quote = connection.dialect.identifier_preparer.quote
+    place = sa.table(table, schema=schema)
     for column in columns:
-        place = f"FROM {quote(table)} WHERE {quote(column)} IS NULL"
-        missing = connection.exec_driver_sql(f"SELECT count(*) {place}").scalar_one()
+        count = sa.select(sa.func.count()).select_from(place).where(sa.column(column).is_(None))
+        missing = connection.execute(count).scalar_one()
         if missing:
             records = f"{missing} record(s) of {table!r} have no value for {column!r}"
             raise SchemaDriftError(
