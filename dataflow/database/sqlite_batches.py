@@ -29,22 +29,22 @@ _PASSIVE = "('NO ACTION', 'RESTRICT')"
 _LOOK = (
     "SELECT (SELECT count(*) FROM sqlite_master WHERE type = 'trigger' "
     f"AND substr(name, 1, {len(PREFIX)}) <> '{PREFIX}') "
-    "+ (SELECT count(*) FROM pragma_table_list WHERE name = ?1 AND wr) "
+    "+ (SELECT count(*) FROM pragma_table_list WHERE name = :table AND wr) "
     "+ (SELECT count(*) FROM sqlite_master AS m, pragma_foreign_key_list(m.name) AS f, "
-    "json_each(?2) AS j WHERE m.type = 'table' AND lower(f.\"table\") = lower(?1) "
+    "json_each(:set) AS j WHERE m.type = 'table' AND lower(f.\"table\") = lower(:table) "
     f'AND lower(f."to") = lower(j.value) AND f.on_update NOT IN {_PASSIVE}), '
-    "(SELECT count(*) FROM pragma_table_xinfo(?1) WHERE hidden > 1), "
-    "(SELECT json_group_object(name, type) FROM pragma_table_xinfo(?1)), "
+    "(SELECT count(*) FROM pragma_table_xinfo(:table) WHERE hidden > 1), "
+    "(SELECT json_group_object(name, type) FROM pragma_table_xinfo(:table)), "
     "(SELECT json_group_array(name) FROM sqlite_master "
-    "WHERE type = 'trigger' AND lower(tbl_name) = lower(?1))"
+    "WHERE type = 'trigger' AND lower(tbl_name) = lower(:table))"
 )
 """Whether there are triggers of somebody else, the table was made WITHOUT ROWID, or foreign
 keys change with what is set; its generated columns; its columns' types; its triggers."""
 _CYCLE = (
     "SELECT (SELECT count(*) FROM sqlite_master AS m, pragma_foreign_key_list(m.name) AS f "
-    "WHERE m.type = 'table' AND lower(f.\"table\") = lower(?1) "
+    "WHERE m.type = 'table' AND lower(f.\"table\") = lower(:table) "
     f"AND f.on_delete NOT IN {_PASSIVE}) "
-    f"AND (SELECT count(*) FROM pragma_foreign_key_list(?1) WHERE on_delete NOT IN {_PASSIVE})"
+    f"AND (SELECT count(*) FROM pragma_foreign_key_list(:table) WHERE on_delete NOT IN {_PASSIVE})"
 )
 """Whether foreign keys delete or change others with the table's records, and it with others."""
 
@@ -76,7 +76,7 @@ class BulkAudit:
     def _look(self) -> None:
         """Look at the table, whose schema nobody changes during the transaction."""
         columns = json.dumps([str(column.name) for column in self._columns])
-        arguments = (str(self._guard.table.name), columns)
+        arguments = {"table": str(self._guard.table.name), "set": columns}
         ((obstacles, generated, types, names),) = self._rows(_LOOK, arguments)
         ours = {str(column.name).lower() for column in self._guard.columns}
         self._free = not obstacles and not ours.issuperset(ROWIDS)
@@ -194,7 +194,7 @@ class BulkAudit:
 
     def _comes_back(self) -> bool:
         """Whether deletes may delete other records of the table."""
-        ((cycle,),) = self._rows(_CYCLE, (str(self._guard.table.name),))
+        ((cycle,),) = self._rows(_CYCLE, {"table": str(self._guard.table.name)})
         return bool(cycle)
 
     def _write_created(self, found: Found) -> None:
@@ -232,7 +232,7 @@ class BulkAudit:
             self._silent = False
             take_as_null(self._connection, AUDITING, ())
 
-    def _rows(self, sql: str, arguments: Sequence[Any]) -> list[Any]:
+    def _rows(self, sql: str, arguments: Mapping[str, Any]) -> list[Any]:
         rows: list[Any] = self._connection.execute(sql, arguments).fetchall()
         return rows
 
