@@ -57,6 +57,7 @@ class TransactionBlock:
         self._place = caller_place()
         self._own: Transaction | None = None
         self._inner: Savepoint | None = None
+        self._joined: tuple[Level, int] | None = None
         self._token: Token[OpenTransactions] | None = None
         self._entered = False
 
@@ -87,6 +88,7 @@ class TransactionBlock:
             if self._savepoint:
                 self._inner = await outer.savepoint().__aenter__()
                 return self._inner
+            self._joined = outer, outer.calls
             return outer
         await in_time("not_applied", self._database.before_transaction)
         try:
@@ -115,11 +117,17 @@ class TransactionBlock:
             self._token = None
 
     async def end(self, error: BaseException | None) -> None:
-        """Commit, or roll back if there was an error; the block may be entered again."""
-        own, inner = self._own, self._inner
-        self._own = self._inner = None
+        """Commit, or roll back if there was an error; the block may be entered again.
+
+        A block that joined another cannot roll back its part alone, so all is rolled back.
+        """
+        own, inner, joined = self._own, self._inner, self._joined
+        self._own = self._inner = self._joined = None
         self._entered = False
-        if inner is not None:
+        if joined is not None:
+            level, calls = joined
+            level.left(calls, error)
+        elif inner is not None:
             await inner.__aexit__(type(error) if error else None, error, None)
         elif own is not None and error is not None:
             await own.rollback()

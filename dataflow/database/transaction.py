@@ -49,13 +49,22 @@ def is_late(error: BaseException) -> bool:
 
 
 class Level(Protocol):
-    """A transaction, or a savepoint within one: where statements take turns."""
+    """A transaction, or a savepoint within one: where statements take turns.
+
+    Attributes:
+        calls: How many were made so far.
+    """
+
+    calls: int
 
     def check_loop(self) -> None:
         """Refuse use from another event loop."""
 
     def check_options(self, isolation: Isolation | None, *, read_only: bool) -> None:
         """Refuse what a block that joins asks for, and the transaction has not."""
+
+    def left(self, calls: int, error: BaseException | None) -> None:
+        """Take note of the end of a block that joined when so many calls were made."""
 
     async def run(self, call: Callable[..., Awaitable[T]], /, *args: Any) -> T:
         """Await `call(connection, *args)` in turn."""
@@ -82,6 +91,7 @@ class _Turns:
         self.spoiled = False
         self.late = False
         self.fresh = True
+        self.calls = 0
         self.caller = lane.driver.first_caller
 
     def check_loop(self) -> None:
@@ -112,6 +122,11 @@ class _Turns:
             raise TransactionClosedError
         if self.failure is not None:
             raise _aborted(self.failure, ended=False) from self.failure
+
+    def left(self, calls: int, error: BaseException | None) -> None:
+        """Let all fail if a block that joined has failed, and its work cannot be undone alone."""
+        if error is not None and self.calls > calls:
+            self.failure = self.failure or error
 
     async def fetch(self, sql: str, args: Sequence[Any]) -> Sequence[Row]:
         """Run one statement in turn and return its rows."""
@@ -192,6 +207,7 @@ class _Turns:
     async def run_now(self, call: Callable[..., Awaitable[T]], /, *args: Any) -> T:
         """Await a driver call without waiting for a turn."""
         driver, limit = self.lane.driver, deadline.get()
+        self.calls += 1
         if limit is not None:
             call = cast("Callable[..., Awaitable[T]]", partial(within, limit, "not_applied", call))
         try:

@@ -192,11 +192,9 @@ class TransactionAbortedError(DatabaseError):
     def problem_text(self) -> str:
         """Say what was not done, and what failed first."""
         if self.ended:
-            return (
-                f"the transaction was rolled back, because a statement in it failed: {self.cause}"
-            )
+            return f"the transaction was rolled back, because a part of it failed: {self.cause}"
         return (
-            "the statement was not sent, because an earlier one in the transaction failed: "
+            "the statement was not sent, because an earlier part of the transaction failed: "
             f"{self.cause}"
         )
 

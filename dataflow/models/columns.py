@@ -50,6 +50,8 @@ ACTORS = ("created_by", "updated_by")
 """Names of the fields that say who made a record, and who changed it last."""
 _MUTABLE = (list, dict, set)
 _PLAIN = int | float | str | Decimal
+_MAINTAINED = {"timestamps": dt.datetime, "soft_delete": dt.datetime, "versioned": int}
+"""What options write into their columns of mapped classes."""
 _WRITTEN = dt.date | dt.time | dt.timedelta | uuid.UUID
 """Defaults that their type writes as SQL."""
 
@@ -404,7 +406,7 @@ def maintained_fields(
     """Return a mapped class's fields, those that its options maintain marked as such.
 
     Raises:
-        OptionError: If an option needs a column that the class lacks.
+        OptionError: If an option needs a column that the class lacks, or of another type.
     """
     wanted: dict[str, str] = {}
     if options.timestamps:
@@ -424,11 +426,24 @@ def maintained_fields(
                 problem=f"option {option} needs a column {name!r}.",
                 advise="declare it, or inherit the mixin that does",
             )
+        _check_kept(model, fields[name], option)
     kept = {
         name: replace(field, generated="dataflow") if name in wanted else field
         for name, field in fields.items()
     }
     return kept | {TENANT: _kept_tenant(model, kept[TENANT])} if TENANT in wanted else kept
+
+
+def _check_kept(model: type, field: FieldSpec, option: str) -> None:
+    """Refuse a column that cannot hold what an option writes into it."""
+    kind = _MAINTAINED.get(option)
+    if kind is not None and python_type(field.column.type) not in (kind, Any):
+        raise OptionError(
+            model=model.__name__,
+            problem=f"option {option} keeps {kind.__name__}s in the column {field.name!r}, "
+            f"not {field.type_name}.",
+            advise="give the column of your own another name",
+        )
 
 
 def _mapped_field(mapper: Mapper[Any], name: str, column: sa.Column[Any]) -> FieldSpec:

@@ -205,6 +205,8 @@ def spec_of_mapped(model: type, options: ModelOptions, hints: Hints) -> ModelSpe
     if not isinstance(table, sa.Table):
         raise OptionError(model=model.__name__, problem="the class is not mapped to one table.")
     fields = maintained_fields(model, mapped_fields(mapper), options)
+    if options.versioned and mapper.version_id_col is None:  # as after __mapper_args__ of its own
+        mapper.version_id_col = fields["version"].column
     if options.multi_tenant:
         make_unique_within_tenant(table, fields[TENANT].column)
         add_tenant_key(table, fields[TENANT].column)

@@ -23,6 +23,7 @@ from dataflow.database.lane import Lane
 from dataflow.database.threads import thread_engine
 from dataflow.database.transaction import Level
 from dataflow.errors import DataFlowError, ParameterError, UnscopedStatementError
+from dataflow.models.auditlog import AUDIT_HEADS, AUDIT_LOG
 from dataflow.models.tenancy import checked_tenant
 from dataflow.records.flushing import ScopedSession
 from dataflow.records.joined import Joined, leave_transactions_alone
@@ -169,7 +170,8 @@ class Sessions:
 
         def shared() -> list[str]:
             scopes = list(self.scopes().items())  # a thread may declare a model meanwhile
-            return [name for name, scope in scopes if scope.tenant is not None]
+            found = [name for name, scope in scopes if scope.tenant is not None]
+            return [*found, AUDIT_LOG.name, AUDIT_HEADS.name] if found else []
 
         return Rules(scope_of, shared, kind.one_tenant, kind.live)
 

@@ -9,14 +9,16 @@ from typing import Any
 
 import pytest
 
-from dataflow import DataFlow
+from dataflow import DataFlow, LocalRuntime, WorkflowBuilder
 from dataflow.errors import (
     ConfigurationError,
     DatabaseError,
     LoopError,
     ParameterError,
+    RecordValidationError,
     TransactionAbortedError,
     UniqueViolationError,
+    WorkflowFailedError,
 )
 
 
@@ -76,6 +78,59 @@ def test_a_nested_block_joins_the_outer_one(notes: DataFlow):
         with notes.transaction():
             notes.create("Note", {"text": "a"})
         raise RuntimeError
+
+    assert texts(notes) == ""
+
+
+def test_a_nested_block_that_failed_takes_the_outer_one_along(notes: DataFlow):
+    def half() -> None:
+        with notes.transaction():
+            notes.create("Note", {"text": "half"})
+            raise RuntimeError("no other half")
+
+    with (
+        pytest.raises(TransactionAbortedError, match="a part of it failed: no other half"),
+        notes.transaction(),
+    ):
+        notes.create("Note", {"text": "a"})
+        with pytest.raises(RuntimeError):
+            half()
+    with pytest.raises(TransactionAbortedError), notes.transaction():
+        with pytest.raises(RuntimeError):
+            half()
+        notes.count("Note")
+
+    assert texts(notes) == ""
+
+
+def test_a_nested_block_that_failed_before_it_did_anything_does_not(notes: DataFlow):
+    with notes.transaction():
+        notes.create("Note", {"text": "a"})
+        with pytest.raises(RecordValidationError):
+            notes.bulk_create("Note", [{"text": None}])
+        with pytest.raises(RuntimeError), notes.transaction(savepoint=True):
+            notes.create("Note", {"text": "part"})
+            with notes.transaction():
+                notes.create("Note", {"text": "of it"})
+                raise RuntimeError
+
+    assert texts(notes) == "a"
+
+
+def test_a_run_in_a_block_that_failed_takes_the_block_along(notes: DataFlow):
+    @notes.node
+    def fails() -> dict[str, Any]:
+        raise RuntimeError
+
+    flow = WorkflowBuilder("half", db=notes)
+    flow.add_node("NoteCreateNode", "made", {"text": "half"})
+    flow.add_node(fails, "fails", {})
+    flow.add_connection("made", "fails")
+
+    with pytest.raises(TransactionAbortedError), notes.transaction():
+        with pytest.raises(WorkflowFailedError):
+            LocalRuntime().execute(flow.build(), transaction=True)
+        notes.count("Note")
 
     assert texts(notes) == ""
 
@@ -221,7 +276,7 @@ def test_a_caught_error_has_the_same_end_on_every_database(tmp_path: Any, postgr
 
 
 REFUSED = (
-    "the statement was not sent, because an earlier one in the transaction failed: "
+    "the statement was not sent, because an earlier part of the transaction failed: "
     "a record of 'notes' with the same id exists already.\n"
     "  help: let the first error leave the block, or wrap what may fail in "
     "`with db.transaction(savepoint=True):`\n"
@@ -287,7 +342,7 @@ def test_the_end_of_a_failed_transaction_names_the_first_failure(notes: DataFlow
             notes.count("Note")
 
     assert str(caught.value) == (
-        "the transaction was rolled back, because a statement in it failed: "
+        "the transaction was rolled back, because a part of it failed: "
         "a record of 'notes' with the same id exists already.\n"
         "  help: let the first error leave the block, or wrap what may fail in "
         "`with db.transaction(savepoint=True):`\n"
@@ -424,7 +479,7 @@ def test_a_sync_verb_inside_an_async_transaction_is_refused_and_says_how(url: st
 
 PROGRAM = """
 import asyncio, warnings
-from dataflow import DataFlow
+from dataflow import DataFlow, LocalRuntime, WorkflowBuilder
 
 db = DataFlow("sqlite:///:memory:")
 
