@@ -12,7 +12,7 @@ from dataflow.database.deadline import in_time
 from dataflow.database.driver import Driver, Isolation
 from dataflow.database.lane import Lane
 from dataflow.database.transaction import Level, Savepoint, Transaction
-from dataflow.errors import ExecutionError, ParameterError, did_you_mean
+from dataflow.errors import ExecutionError, LoopError, ParameterError, did_you_mean
 from dataflow.places import caller_place
 from dataflow.portal import portal
 
@@ -110,11 +110,20 @@ class TransactionBlock:
         self._token = activate(self._database, transaction)
         return self
 
-    def deactivate(self) -> None:
-        """Restore the calling context."""
-        if self._token is not None:
-            open_transactions.reset(self._token)
-            self._token = None
+    def _deactivate(self) -> LoopError | None:
+        """Restore the calling context; return an error if the block began in another."""
+        token, self._token = self._token, None
+        try:
+            if token is not None:
+                open_transactions.reset(token)
+        except ValueError:
+            return LoopError(
+                problem=f"the transaction block made at {self._place} began in another context "
+                "than it ended in: what ran in between was not part of it.",
+                advise="FastAPI enters and leaves a dependency without `async` in different "
+                "contexts: make it `async def`, with `async with db.transaction()`",
+            )
+        return None
 
     async def end(self, error: BaseException | None) -> None:
         """Commit, or roll back if there was an error; the block may be entered again.
@@ -142,8 +151,10 @@ class TransactionBlock:
 
     async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         """Commit, or roll back if there was an error."""
-        self.deactivate()
-        await self.end(error)
+        astray = self._deactivate()
+        await self.end(astray or error)
+        if astray is not None:
+            raise astray from error
 
     def __enter__(self) -> Level:
         """Begin on the portal's loop, for sync callers."""
@@ -153,5 +164,7 @@ class TransactionBlock:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         """Commit, or roll back if there was an error."""
-        self.deactivate()
-        portal.call(self.end(error))
+        astray = self._deactivate()
+        portal.call(self.end(astray or error))
+        if astray is not None:
+            raise astray from error

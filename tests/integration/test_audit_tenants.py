@@ -6,8 +6,10 @@ import uuid
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from dataflow import DataFlow
+from dataflow.errors import UnscopedStatementError
 
 TENANTS: list[tuple[type, Any, Any]] = [
     (str, "acme", "globex"),
@@ -41,3 +43,24 @@ def test_a_tenant_reads_and_checks_its_own_chain(db: DataFlow, kind: type, mine:
     with db.all_tenants():
         assert db.audit.verify().chains == 2 * len({p["partition"] for p in db.audit.anchor()})
         assert db.audit.verify_records("Note").records == 401
+
+
+def test_a_tenants_session_does_not_read_the_log_past_its_methods(db: DataFlow):
+    @db.model(multi_tenant=True, audit=True)
+    class Note:
+        text: str
+
+    for tenant in ("acme", "globex"):
+        with db.tenant(tenant):
+            db.create("Note", text=f"a secret of {tenant}")
+
+    log = sa.table("dataflow_audit_log", sa.column("after"))
+    with db.session("acme") as session:
+        for statement in (
+            sa.text("SELECT after FROM dataflow_audit_log"),
+            sa.select(log),
+            sa.select(log.alias("l")),
+            sa.text("SELECT chain FROM dataflow_audit_heads"),
+        ):
+            with pytest.raises(UnscopedStatementError, match="dataflow_audit_"):
+                session.execute(statement)

@@ -120,6 +120,22 @@ def test_a_constant_and_an_expression_are_different_defaults(db: DataFlow, later
     assert insert(later, name="b")["token"] == "a :b"
 
 
+@pytest.mark.parametrize(
+    "expression", ["40+2", "(40 + 2)", "-(1)", "abs(-7)", "1.5e3", "CAST('7' AS float)"]
+)
+def test_a_number_that_is_worked_out_is_an_expression(
+    db: DataFlow, later: DataFlow, expression: str
+):
+    thing(db)
+    db.create("Thing", name="a")
+    thing(later, level=(float, Field(server_default=expression)))
+
+    later.migrations.apply()
+
+    assert not later.migrations.plan()
+    assert later.read("Thing", 1)["level"] == insert(later, name="b")["level"]
+
+
 def test_timestamps_that_are_added_are_the_moment_of_each_insertion(db: DataFlow, later: DataFlow):
     thing(db)
     db.create("Thing", name="a")

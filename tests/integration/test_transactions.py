@@ -1,6 +1,7 @@
 """Transactions: one commit for all that runs inside, on both faces."""
 
 import asyncio
+import contextvars
 import subprocess
 import sys
 import threading
@@ -80,6 +81,19 @@ def test_a_nested_block_joins_the_outer_one(notes: DataFlow):
         raise RuntimeError
 
     assert texts(notes) == ""
+
+
+def test_a_block_that_ends_in_another_context_is_rolled_back_and_says_so(notes: DataFlow):
+    block, begun = notes.transaction(), contextvars.copy_context()
+
+    begun.run(block.__enter__)
+    begun.run(notes.create, "Note", {"text": "a"})
+    with pytest.raises(LoopError, match=r"made at .*test_transactions.py:\d+ began in another"):
+        block.__exit__(None, None, None)
+
+    notes.create("Note", {"text": "b"})
+    assert texts(notes) == "b"
+    assert notes.health().pool["in_use"] == 0
 
 
 def test_a_nested_block_that_failed_takes_the_outer_one_along(notes: DataFlow):
