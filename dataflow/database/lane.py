@@ -262,13 +262,23 @@ class Lane:
             if broken or not self.driver.is_usable(fairy.driver_connection):
                 self.discard(fairy)
             elif self._pool.checkedin() >= self._keep:
-                self._spawn(fairy, greenlet_spawn(fairy.close))
+                self._spawn(fairy, self._close(fairy))
             else:
                 fairy.close()
         finally:
             self.gate.leave()
             if write and self.writer is not None:
                 self.writer.release()
+
+    async def _close(self, fairy: Any) -> None:
+        """Close a connection that the pool has no place for.
+
+        Left to the pool, it would be reported as an error when the loop ends meanwhile.
+        """
+        try:
+            await fairy.driver_connection.close()
+        finally:
+            self.discard(fairy)
 
     def retire(self, fairy: Any, *, write: bool, broken: bool = False) -> None:
         """Take a connection back whose server may not answer; its slot is free a little later."""
