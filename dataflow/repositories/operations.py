@@ -130,14 +130,16 @@ class Operations(Reading[T]):
 
     def flush(self, user_id: Any = None) -> None:
         """Write what has changed, in the name of a user."""
-        who = actor.get() if user_id is None else str(user_id)
         try:
-            with Setting(actor, who):
+            with self._acting(user_id):
                 if not isinstance(self.session, ScopedSession):  # which does so by itself
                     stamp(self.session)
                 self.session.flush()
         except StaleDataError as error:
             raise StaleRecordError(model=self.spec.name) from error
+
+    def _acting(self, user_id: Any) -> Setting[str | None]:
+        return Setting(actor, actor.get() if user_id is None else str(user_id))
 
     def change(self, record: T, data: Mapping[str, Any]) -> None:
         """Set checked values on a record.
@@ -218,8 +220,8 @@ class Operations(Reading[T]):
                 advise="give it the option soft_delete, or use delete()",
             )
 
-    def remove(self, record: T) -> None:
-        """Delete a record for good, also of a soft-delete model."""
+    def remove(self, record: T, user_id: Any = None) -> None:
+        """Delete a record for good, also of a soft-delete model, in the name of a user."""
         self.refuse_change("delete")
         self.session.flush()
         where = self.where_key({name: getattr(record, name) for name in self.spec.key})
@@ -227,7 +229,8 @@ class Operations(Reading[T]):
         conditions = [*scope, condition_for(self.spec, where.shape)]
         statement = sa.delete(self.model).where(*conditions)
         options = {"synchronize_session": False}
-        self.session.execute(statement, where.parameters, execution_options=options)
+        with self._acting(user_id):
+            self.session.execute(statement, where.parameters, execution_options=options)
         self.session.expunge(record)
 
     def key_text(self, record: T) -> str:

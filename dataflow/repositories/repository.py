@@ -286,7 +286,7 @@ class Repository(Matching[T]):
             self.records.mark_deleted(record, user_id)
             self.records.flush(user_id)
         else:
-            self.records.remove(record)
+            self.records.remove(record, user_id)
         return True
 
     def soft_delete(self, entity_id: Any, user_id: Any = None) -> T:
