@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar, cast
 
-import sqlalchemy as sa
+from sqlalchemy.orm import was_deleted
+from sqlalchemy.orm.attributes import instance_state
 from sqlalchemy.orm.exc import StaleDataError
 
 from dataflow.context import ALL_TENANTS, Setting, actor, tenant
@@ -19,8 +20,7 @@ from dataflow.errors import (
 )
 from dataflow.models.columns import utc_now
 from dataflow.models.tenancy import TENANT
-from dataflow.query.conditions import condition_for
-from dataflow.records.flushing import ScopedSession, stamp
+from dataflow.records.flushing import ScopedSession, deleting_for_good, stamp
 from dataflow.records.given import values_of
 from dataflow.records.objectvalues import note_checked
 from dataflow.repositories.reading import Reading
@@ -223,15 +223,10 @@ class Operations(Reading[T]):
     def remove(self, record: T, user_id: Any = None) -> None:
         """Delete a record for good, also of a soft-delete model, in the name of a user."""
         self.refuse_change("delete")
-        self.session.flush()
-        where = self.where_key({name: getattr(record, name) for name in self.spec.key})
-        scope = self.scope(include_deleted=True)
-        conditions = [*scope, condition_for(self.spec, where.shape)]
-        statement = sa.delete(self.model).where(*conditions)
-        options = {"synchronize_session": False}
-        with self._acting(user_id):
-            self.session.execute(statement, where.parameters, execution_options=options)
-        self.session.expunge(record)
+        if not instance_state(record).has_identity:
+            self.flush(user_id)  # only what is stored can be deleted
+        with deleting_for_good(self.session, record):
+            self.flush(user_id)
 
     def key_text(self, record: T) -> str:
         """Return a record's key for errors."""
@@ -241,7 +236,7 @@ class Operations(Reading[T]):
         """Return the record itself, or the one with the key, or None if it is not seen."""
         if not isinstance(entity, self.model):
             return self.one(self.where_key(entity), include_deleted=include_deleted)
-        if not self.holds(entity):
+        if was_deleted(entity) or not self.holds(entity):
             return None
         self.session.add(entity)
         return entity

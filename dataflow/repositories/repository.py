@@ -278,6 +278,9 @@ class Repository(Matching[T]):
 
         Returns:
             Whether there was one.
+
+        Raises:
+            StaleRecordError: If it was changed since it was read, for versioned models.
         """
         record = self.records.found(entity_id, include_deleted=not soft_delete)
         if record is None:

@@ -710,6 +710,34 @@ def test_models_without_soft_delete_are_deleted_for_good(house: House):
         countries.restore("fr")
 
 
+def test_a_record_that_was_deleted_for_good_is_not_there(house: House):
+    countries = house.repository(Country)
+    gone = countries.create(code="de", name="Germany")
+    house.commit(countries)
+
+    assert countries.delete(gone) is True
+    for after in ("the flush", "the commit"):
+        assert countries.delete(gone) is False
+        with pytest.raises(RecordNotFoundError, match="key code='de'"):
+            countries.update(gone, {"name": after})
+        house.commit(countries)
+    assert gone.name == "Germany"
+
+
+def test_a_rollback_brings_back_what_was_deleted_for_good(house: House):
+    countries = house.repository(Country)
+    country = countries.create(code="de", name="Germany")
+    house.commit(countries)
+
+    countries.delete(country)
+    house.rollback(countries)
+    countries.update(country, {"name": "Deutschland"})
+    house.commit(countries)
+    countries.session.expunge_all()
+
+    assert countries.get("de").name == "Deutschland"
+
+
 def test_bulk_delete_takes_keys_and_records(house: House):
     books = with_books(house, 1, 2, 3)
 
