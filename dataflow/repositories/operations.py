@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar, cast
 
 from sqlalchemy.orm import was_deleted
-from sqlalchemy.orm.attributes import instance_state
+from sqlalchemy.orm.attributes import flag_modified, instance_state
 from sqlalchemy.orm.exc import StaleDataError
 
 from dataflow.context import ALL_TENANTS, Setting, actor, tenant
@@ -161,9 +161,21 @@ class Operations(Reading[T]):
         changes = {**self.validator.changes(given), **links}
         if self.spec.options.versioned:
             changes.pop("version", None)  # it is counted, whatever a caller has read
+        changed_in_place = self._held_mutables(record, given) & changes.keys()
         for name, value in changes.items():
             setattr(record, name, value)
+        for name in changed_in_place:  # to SQLAlchemy it is equal to itself
+            flag_modified(record, name)
         self._note_checked(record, changes)
+
+    def _held_mutables(self, record: T, given: Mapping[str, Any]) -> set[str]:
+        """Return the names of given values that the record holds itself and that can change."""
+        held = instance_state(record).dict
+        return {
+            name
+            for name, value in given.items()
+            if value is held.get(name) and type(value).__hash__ is None
+        }
 
     def check_version(self, record: T, expected: int | None) -> None:
         """Refuse a record that was changed since it was read.

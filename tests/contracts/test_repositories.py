@@ -631,6 +631,36 @@ def test_of_two_sessions_that_change_a_record_the_second_is_refused(house: House
     assert second.get(1).pages == 2
 
 
+def test_a_value_that_was_changed_in_place_is_written_when_it_is_given(house: House):
+    samples = house.repository(Sample)
+    sample = samples.create(name="x", data={"log": []})
+    key = sample.id
+    house.commit(samples)
+
+    changes: list[Any] = [
+        lambda: samples.update(sample, {"data": sample.data}),
+        lambda: samples.update(sample, sample),
+        lambda: samples.bulk_update([{"id": key, "data": sample.data}]),
+        lambda: samples.update_or_create({"name": "x"}, {"data": sample.data}),
+    ]
+    for number, change in enumerate(changes):
+        sample = samples.get(key)
+        sample.data["log"].append(number)
+        change()
+        house.commit(samples)
+        samples.session.expunge_all()
+
+        assert samples.get(key).data == {"log": list(range(number + 1))}
+
+
+def test_an_equal_value_changes_nothing(house: House):
+    books = with_books(house, 1)
+
+    books.update(1, {"title": books.get(1).title, "pages": 1})
+
+    assert books.get(1).version == 1
+
+
 def test_bulk_update_changes_each_row_by_its_key(house: House):
     books = with_books(house, 1, 2, 3)
 
