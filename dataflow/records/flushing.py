@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,7 +19,10 @@ from dataflow.records.objectvalues import check_changes, check_new
 from dataflow.records.scope import Scope
 from dataflow.records.sessionupdates import complete_update
 
-__all__ = ["ScopedSession", "stamp"]
+__all__ = ["ScopedSession", "deleting_for_good", "stamp"]
+
+_FOR_GOOD = "dataflow_for_good"
+"""Where a session keeps what it deletes although its model has soft delete."""
 
 
 class ScopedSession(Session):
@@ -49,6 +53,18 @@ class ScopedSession(Session):
         record.deleted_at = utc_now()
         if hasattr(type(record), "deleted_by") and record.deleted_by is None:
             record.deleted_by = self.info.get("actor") or actor.get()
+
+
+@contextmanager
+def deleting_for_good(session: Session, record: Any) -> Iterator[None]:
+    """Delete a record and what that cascades to; a flush in the block hides none of it."""
+    others = session.deleted
+    session.delete(record)
+    session.info[_FOR_GOOD] = session.deleted - others
+    try:
+        yield
+    finally:
+        del session.info[_FOR_GOOD]
 
 
 def _bind_tenant(session: Session, transaction: Any, connection: sa.Connection) -> None:
@@ -115,7 +131,7 @@ def _spec_of(record: Any) -> ModelSpec | None:
 def _delete(session: ScopedSession, record: Any, spec: ModelSpec) -> None:
     if spec.options.append_only:
         raise AppendOnlyError(model=spec.name, verb="delete")
-    if spec.options.soft_delete:
+    if spec.options.soft_delete and record not in session.info.get(_FOR_GOOD, ()):
         session.add(record)  # takes it back from the records to delete
         session.soft_delete(record)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar, cast
 
-import sqlalchemy as sa
+from sqlalchemy.orm import was_deleted
+from sqlalchemy.orm.attributes import flag_modified, instance_state
 from sqlalchemy.orm.exc import StaleDataError
 
 from dataflow.context import ALL_TENANTS, Setting, actor, tenant
@@ -19,8 +20,7 @@ from dataflow.errors import (
 )
 from dataflow.models.columns import utc_now
 from dataflow.models.tenancy import TENANT
-from dataflow.query.conditions import condition_for
-from dataflow.records.flushing import ScopedSession, stamp
+from dataflow.records.flushing import ScopedSession, deleting_for_good, stamp
 from dataflow.records.given import values_of
 from dataflow.records.objectvalues import note_checked
 from dataflow.repositories.reading import Reading
@@ -130,14 +130,16 @@ class Operations(Reading[T]):
 
     def flush(self, user_id: Any = None) -> None:
         """Write what has changed, in the name of a user."""
-        who = actor.get() if user_id is None else str(user_id)
         try:
-            with Setting(actor, who):
+            with self._acting(user_id):
                 if not isinstance(self.session, ScopedSession):  # which does so by itself
                     stamp(self.session)
                 self.session.flush()
         except StaleDataError as error:
             raise StaleRecordError(model=self.spec.name) from error
+
+    def _acting(self, user_id: Any) -> Setting[str | None]:
+        return Setting(actor, actor.get() if user_id is None else str(user_id))
 
     def change(self, record: T, data: Mapping[str, Any]) -> None:
         """Set checked values on a record.
@@ -159,9 +161,21 @@ class Operations(Reading[T]):
         changes = {**self.validator.changes(given), **links}
         if self.spec.options.versioned:
             changes.pop("version", None)  # it is counted, whatever a caller has read
+        changed_in_place = self._held_mutables(record, given) & changes.keys()
         for name, value in changes.items():
             setattr(record, name, value)
+        for name in changed_in_place:  # to SQLAlchemy it is equal to itself
+            flag_modified(record, name)
         self._note_checked(record, changes)
+
+    def _held_mutables(self, record: T, given: Mapping[str, Any]) -> set[str]:
+        """Return the names of given values that the record holds itself and that can change."""
+        held = instance_state(record).dict
+        return {
+            name
+            for name, value in given.items()
+            if value is held.get(name) and type(value).__hash__ is None
+        }
 
     def check_version(self, record: T, expected: int | None) -> None:
         """Refuse a record that was changed since it was read.
@@ -218,17 +232,13 @@ class Operations(Reading[T]):
                 advise="give it the option soft_delete, or use delete()",
             )
 
-    def remove(self, record: T) -> None:
-        """Delete a record for good, also of a soft-delete model."""
+    def remove(self, record: T, user_id: Any = None) -> None:
+        """Delete a record for good, also of a soft-delete model, in the name of a user."""
         self.refuse_change("delete")
-        self.session.flush()
-        where = self.where_key({name: getattr(record, name) for name in self.spec.key})
-        scope = self.scope(include_deleted=True)
-        conditions = [*scope, condition_for(self.spec, where.shape)]
-        statement = sa.delete(self.model).where(*conditions)
-        options = {"synchronize_session": False}
-        self.session.execute(statement, where.parameters, execution_options=options)
-        self.session.expunge(record)
+        if not instance_state(record).has_identity:
+            self.flush(user_id)  # only what is stored can be deleted
+        with deleting_for_good(self.session, record):
+            self.flush(user_id)
 
     def key_text(self, record: T) -> str:
         """Return a record's key for errors."""
@@ -238,7 +248,7 @@ class Operations(Reading[T]):
         """Return the record itself, or the one with the key, or None if it is not seen."""
         if not isinstance(entity, self.model):
             return self.one(self.where_key(entity), include_deleted=include_deleted)
-        if not self.holds(entity):
+        if was_deleted(entity) or not self.holds(entity):
             return None
         self.session.add(entity)
         return entity

@@ -32,8 +32,22 @@ def ordered(records: Operations[Any], statement: Any, sorts: Any) -> Any:
     return statement.order_by(*order_for(records.spec, sort))
 
 
+def _refuse_window(options: QueryOptions, instead: str) -> None:
+    if options.skip or options.limit is not None:
+        raise ParameterError(
+            problem="skip and limit are for lists without pages "
+            f"(got skip={options.skip}, limit={options.limit}).",
+            advise=f"pass QueryOptions({instead})",
+        )
+
+
 def numbered_page(records: Operations[T], options: QueryOptions) -> PaginationResult[T]:
-    """Return a page by number; one record more than asked for tells whether one follows."""
+    """Return a page by number; one record more than asked for tells whether one follows.
+
+    Raises:
+        ParameterError: If `skip` or `limit` are asked for, too.
+    """
+    _refuse_window(options, 'pagination={"page": …, "per_page": …}')
     page = options.page or PaginationParams()
     where = records.where(options.filters)
     statement = records.select(where, include_deleted=options.include_deleted)
@@ -57,8 +71,9 @@ def cursor_page(records: Operations[T], options: QueryOptions) -> CursorResult[T
 
     Raises:
         CursorError: If the cursor was altered or belongs to another query.
-        ParameterError: If another order is asked for, too.
+        ParameterError: If another order, `skip` or `limit` are asked for, too.
     """
+    _refuse_window(options, 'cursor_pagination={"limit": …}')
     if options.sorts:
         raise ParameterError(
             problem="pages by cursor are ordered by their cursor_field, not by sorts."

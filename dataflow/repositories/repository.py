@@ -196,10 +196,16 @@ class Repository(Matching[T]):
         found = {"$or": [{name: {"$icontains": text}} for name in named]}
         both = {"$and": [found, asked.document()]}
         wanted = replace(asked, filters=both, skip=skip, limit=limit, pagination=None)
+        if asked.after is not None:  # which has a limit of its own
+            wanted = replace(asked, filters=both)
         return self._list(self.records, wanted)
 
     def list_paginated(self, options: QueryOptions | None = None) -> PaginationResult[T]:
-        """Return a page by number, with the total."""
+        """Return a page by number, with the total.
+
+        Raises:
+            ParameterError: If the options have `skip` or `limit`: a page has its own numbers.
+        """
         return numbered_page(self.records, _asked(options))
 
     def cursor_paginate(self, options: QueryOptions | None = None) -> CursorResult[T]:
@@ -207,6 +213,7 @@ class Repository(Matching[T]):
 
         Raises:
             CursorError: If the cursor was altered or belongs to another query.
+            ParameterError: If the options have `sorts`, `skip` or `limit`: a cursor has its own.
         """
         return cursor_page(self.records, _asked(options))
 
@@ -278,6 +285,9 @@ class Repository(Matching[T]):
 
         Returns:
             Whether there was one.
+
+        Raises:
+            StaleRecordError: If it was changed since it was read, for versioned models.
         """
         record = self.records.found(entity_id, include_deleted=not soft_delete)
         if record is None:
@@ -286,7 +296,7 @@ class Repository(Matching[T]):
             self.records.mark_deleted(record, user_id)
             self.records.flush(user_id)
         else:
-            self.records.remove(record)
+            self.records.remove(record, user_id)
         return True
 
     def soft_delete(self, entity_id: Any, user_id: Any = None) -> T:

@@ -631,6 +631,36 @@ def test_of_two_sessions_that_change_a_record_the_second_is_refused(house: House
     assert second.get(1).pages == 2
 
 
+def test_a_value_that_was_changed_in_place_is_written_when_it_is_given(house: House):
+    samples = house.repository(Sample)
+    sample = samples.create(name="x", data={"log": []})
+    key = sample.id
+    house.commit(samples)
+
+    changes: list[Any] = [
+        lambda: samples.update(sample, {"data": sample.data}),
+        lambda: samples.update(sample, sample),
+        lambda: samples.bulk_update([{"id": key, "data": sample.data}]),
+        lambda: samples.update_or_create({"name": "x"}, {"data": sample.data}),
+    ]
+    for number, change in enumerate(changes):
+        sample = samples.get(key)
+        sample.data["log"].append(number)
+        change()
+        house.commit(samples)
+        samples.session.expunge_all()
+
+        assert samples.get(key).data == {"log": list(range(number + 1))}
+
+
+def test_an_equal_value_changes_nothing(house: House):
+    books = with_books(house, 1)
+
+    books.update(1, {"title": books.get(1).title, "pages": 1})
+
+    assert books.get(1).version == 1
+
+
 def test_bulk_update_changes_each_row_by_its_key(house: House):
     books = with_books(house, 1, 2, 3)
 
@@ -708,6 +738,34 @@ def test_models_without_soft_delete_are_deleted_for_good(house: House):
         countries.soft_delete("fr")
     with pytest.raises(ParameterError, match="soft delete"):
         countries.restore("fr")
+
+
+def test_a_record_that_was_deleted_for_good_is_not_there(house: House):
+    countries = house.repository(Country)
+    gone = countries.create(code="de", name="Germany")
+    house.commit(countries)
+
+    assert countries.delete(gone) is True
+    for after in ("the flush", "the commit"):
+        assert countries.delete(gone) is False
+        with pytest.raises(RecordNotFoundError, match="key code='de'"):
+            countries.update(gone, {"name": after})
+        house.commit(countries)
+    assert gone.name == "Germany"
+
+
+def test_a_rollback_brings_back_what_was_deleted_for_good(house: House):
+    countries = house.repository(Country)
+    country = countries.create(code="de", name="Germany")
+    house.commit(countries)
+
+    countries.delete(country)
+    house.rollback(countries)
+    countries.update(country, {"name": "Deutschland"})
+    house.commit(countries)
+    countries.session.expunge_all()
+
+    assert countries.get("de").name == "Deutschland"
 
 
 def test_bulk_delete_takes_keys_and_records(house: House):

@@ -120,6 +120,39 @@ def test_an_order_is_taken_in_every_spelling_of_a_list(house: House):
         assert [book.title for book in books.list(options)] == ["c", "b", "a"]
 
 
+NUMBERED = 'pass QueryOptions(pagination={"page": …, "per_page": …})'
+BY_CURSOR = 'pass QueryOptions(cursor_pagination={"limit": …})'
+WINDOWS: list[tuple[Call, str]] = [
+    (lambda books: books.list_paginated(QueryOptions(limit=2)), NUMBERED),
+    (lambda books: books.list_paginated(QueryOptions(skip=1)), NUMBERED),
+    (lambda books: books.list_paginated(QueryOptions(limit=0)), NUMBERED),
+    (lambda books: books.list_paginated(QueryOptions(pagination={"page": 1}, skip=1)), NUMBERED),
+    (lambda books: books.cursor_paginate(QueryOptions(limit=2)), BY_CURSOR),
+    (lambda books: books.cursor_paginate(QueryOptions(skip=1)), BY_CURSOR),
+    (lambda books: books.list(QueryOptions(cursor_pagination={}, limit=2)), BY_CURSOR),
+]
+
+
+def test_numbers_that_a_page_would_pass_over_are_refused_with_where_they_belong(house: House):
+    books = house.repository(Book)
+    books.bulk_create([{"title": title} for title in "abc"])
+
+    for call, advice in WINDOWS:
+        with pytest.raises(ParameterError, match="skip and limit are for lists") as caught:
+            call(books)
+        assert advice in str(caught.value)
+
+
+def test_a_search_may_go_through_pages_by_cursor(house: House):
+    books = house.repository(Book)
+    books.bulk_create([{"title": f"t{number}"} for number in range(3)])
+
+    options = QueryOptions(cursor_pagination={"limit": 2, "cursor_field": "title"})
+    found = books.search("t", options=options)
+
+    assert [book.title for book in found] == ["t0", "t1"]
+
+
 @pytest.mark.parametrize("kind", [Repository, AsyncRepository])
 def test_what_is_no_session_is_refused(kind: Any):
     with pytest.raises(ParameterError, match=r"needs an? .*[sS]ession, not 5"):
