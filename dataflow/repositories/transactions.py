@@ -339,7 +339,13 @@ class TransactionManager:
     ) -> T:
         async def once() -> T:
             async with self.async_transaction(session, **options):
-                return await work(session)
+                found = work(session)
+                if not inspect.isawaitable(found):
+                    raise ParameterError(
+                        problem="an AsyncSession needs a coroutine function as work, not one "
+                        f"that returned {shown(found)}."
+                    )
+                return await found
 
         try:
             if _holds_work(session.sync_session):

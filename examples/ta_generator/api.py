@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID, uuid4
 
 import fastapi
@@ -80,7 +80,7 @@ class NewRevision(BaseModel):
 
 
 class Outcome(BaseModel):
-    status: ValidationStatus
+    status: Literal[ValidationStatus.PASSED, ValidationStatus.FAILED]
     results: dict[str, Any] = {}
     error_message: str | None = None
     debug_bundle_key: str | None = None

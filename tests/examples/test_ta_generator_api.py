@@ -75,6 +75,8 @@ def test_a_request_goes_all_the_way(url: str):
         (run,) = (await get(client, at))["validation_runs"]
         started = await post(client, f"/validations/{run['id']}/start", 200, job_id="k8s-1")
         assert (started["status"], started["job_id"]) == ("RUNNING", "k8s-1")
+        for status in ("RUNNING", "QUEUED"):  # would be past the limit of those that run
+            await post(client, f"/validations/{run['id']}/complete", 422, {"status": status})
         outcome = {"status": "PASSED", "results": {"errors": 0}}
         await post(client, f"/validations/{run['id']}/complete", 200, outcome)
 

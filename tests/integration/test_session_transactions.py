@@ -315,6 +315,24 @@ def test_what_cannot_be_called_with_a_session_is_refused(session: Session):
         manager.execute_with_retry(lambda same: same, 5)
 
 
+def test_a_plain_function_is_refused_for_a_session_of_coroutines_and_writes_nothing(db: DataFlow):
+    @db.model
+    class Item:
+        name: str
+
+    async def main() -> None:
+        async with db.aio.session() as session:
+            with pytest.raises(ParameterError, match="needs a coroutine function as work"):
+                await TransactionManager().execute_with_retry(
+                    lambda session: session.add(Item(name="a")),  # type: ignore[arg-type]  # refused
+                    session,
+                )
+
+    asyncio.run(main())
+
+    assert db.count("Item") == 0
+
+
 @pytest.mark.parametrize("retries", ["x", 1.5, True, -1, None])
 def test_tries_that_are_no_number_are_refused(retries: Any):
     with pytest.raises(ConfigurationError) as caught:
