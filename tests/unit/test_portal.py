@@ -108,11 +108,16 @@ def test_an_interrupt_cancels_the_coroutine_and_waits_for_its_cleanup(own: Porta
         signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
     thread = threading.Thread(target=interrupt)
-    thread.start()
-    with pytest.raises(KeyboardInterrupt):
-        own.call(work())
-    at_return = list(cleaned)
-    thread.join()
+    # A shell starts what runs in the background with interrupts ignored.
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        thread.start()
+        with pytest.raises(KeyboardInterrupt):
+            own.call(work())
+        at_return = list(cleaned)
+        thread.join()
+    finally:
+        signal.signal(signal.SIGINT, former)
 
     assert at_return == [True]
 
