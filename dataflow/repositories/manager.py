@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from itertools import groupby
 from typing import Any, Self, cast
 
 import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapper
 
 from dataflow.app import DataFlow
 from dataflow.context import ALL_TENANTS, Setting, tenant
-from dataflow.errors import ParameterError, TenantRequiredError, shown
+from dataflow.database.lane import translated
+from dataflow.errors import (
+    CleanupFailedError,
+    DataFlowError,
+    ParameterError,
+    TenantRequiredError,
+    shown,
+)
 from dataflow.models.columns import utc_now
 from dataflow.models.ready import BaseModel
 from dataflow.models.spec import ModelSpec
@@ -167,7 +176,8 @@ class DatabaseManager:
     async def cleanup_old_data(self, days: int = 2_555) -> dict[str, int]:
         """Remove for good what was soft-deleted more than some days ago, of all tenants.
 
-        Each tenant's records go in a transaction of their own.
+        Records go before those that they refer to, and each tenant's in a transaction of
+        their own. Where one fails, its records stay, and the others go all the same.
 
         Args:
             days: From 0; the default is seven years, as many frameworks ask for.
@@ -177,33 +187,60 @@ class DatabaseManager:
 
         Raises:
             ParameterError: If `days` is no number from 0, or before all dates.
+            CleanupFailedError: At the end, naming the tenants whose records stay, for
+                instance because others that are not as old refer to them.
         """
         limit = _days_ago(days)
-        kept = [spec for spec in self._specs() if spec.options.soft_delete]
+        kept = _children_first(spec for spec in self._specs() if spec.options.soft_delete)
         old = {spec.name: spec.fields["deleted_at"].column < limit for spec in kept}
+        deletes = {spec.name: sa.delete(spec.table).where(old[spec.name]) for spec in kept}
         removed = dict.fromkeys(old, 0)
-        for owner, specs in (await self._owners(kept, old)).items():
-            async with self.get_session(owner, include_deleted=True) as session:
-                for spec in specs:
-                    result = await session.execute(sa.delete(spec.table).where(old[spec.name]))
-                    removed[spec.name] += int(cast("Any", result).rowcount)
-                await session.commit()
+        failures: dict[Any, BaseException] = {}
+        for owner, specs in await self._owners(kept, old):
+            try:
+                counts = await self._remove(
+                    owner, {spec.name: deletes[spec.name] for spec in specs}
+                )
+            except (DataFlowError, SQLAlchemyError) as error:
+                name = None if owner is ALL_TENANTS else owner
+                failures.setdefault(name, translated(self.db.database.driver, error) or error)
+            else:
+                removed = {name: count + counts.get(name, 0) for name, count in removed.items()}
+        if failures:
+            first = next(iter(failures.values()))
+            raise CleanupFailedError(removed=removed, failures=failures) from first
         return removed
+
+    async def _remove(self, owner: Any, deletes: Mapping[str, sa.Delete]) -> dict[str, int]:
+        counts = {}
+        async with self.get_session(owner, include_deleted=True) as session:
+            for name, statement in deletes.items():
+                result = await session.execute(statement)
+                counts[name] = int(cast("Any", result).rowcount)
+            await session.commit()
+        return counts
 
     async def _owners(
         self, specs: Sequence[ModelSpec], old: Mapping[str, sa.ColumnElement[bool]]
-    ) -> dict[Any, list[ModelSpec]]:
-        """Return the models by whose old records they have; under all tenants one only reads."""
-        owners: dict[Any, list[ModelSpec]] = {}
+    ) -> list[tuple[Any, list[ModelSpec]]]:
+        """Return whose old records there are, in which models; under all tenants one only reads.
+
+        What tenants share and what they do not may refer to each other, so that a tenant
+        comes several times where its models are not next to each other.
+        """
+        work: list[tuple[Any, list[ModelSpec]]] = []
         async with self._session(ALL_TENANTS) as session:
-            for spec in specs:
-                found: Iterable[Any] = [ALL_TENANTS]
-                if spec.tenant is not None:
-                    whose = sa.select(spec.tenant.column).where(old[spec.name]).distinct()
-                    found = await session.scalars(whose)
-                for owner in found:
-                    owners.setdefault(owner, []).append(spec)
-        return owners
+            for _, group in groupby(specs, key=lambda spec: spec.tenant is not None):
+                owners: dict[Any, list[ModelSpec]] = {}
+                for spec in group:
+                    found: Iterable[Any] = [ALL_TENANTS]
+                    if spec.tenant is not None:
+                        whose = sa.select(spec.tenant.column).where(old[spec.name]).distinct()
+                        found = await session.scalars(whose)
+                    for owner in found:
+                        owners.setdefault(owner, []).append(spec)
+                work += owners.items()
+        return work
 
     async def get_engine(self) -> AsyncEngine:
         """Return SQLAlchemy's engine of the running loop; statements on it have no scope."""
@@ -228,6 +265,17 @@ class DatabaseManager:
     def _specs(self) -> list[ModelSpec]:
         self.register()
         return self.db.specs()
+
+
+def _children_first(specs: Iterable[ModelSpec]) -> list[ModelSpec]:
+    """Order models so that each comes before those to which its foreign keys lead.
+
+    Within a circle of them, the order is any.
+    """
+    by_table = {spec.table: spec for spec in specs}
+    sort: Callable[..., Any] = sa.schema.sort_tables_and_constraints
+    ordered = sort(by_table)
+    return [by_table[table] for table, _ in reversed(ordered) if table is not None]
 
 
 def _days_ago(days: Any) -> dt.datetime:
