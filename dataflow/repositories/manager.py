@@ -44,6 +44,9 @@ class DatabaseManager:
             abstract base with a `metadata` of its own keeps its models apart.
         db: A `DataFlow` to use instead of a new one.
         **settings: Further fields of `DataFlowConfig`.
+
+    Raises:
+        ConfigurationError: For a URL that cannot be read; the empty text is none.
     """
 
     def __init__(
@@ -55,7 +58,7 @@ class DatabaseManager:
         **settings: Any,
     ) -> None:
         """Keep the settings; connects to nothing."""
-        given = {"database_url": database_url, **settings} if database_url else settings
+        given = settings if database_url is None else {"database_url": database_url, **settings}
         if db is not None and given:
             raise ParameterError(
                 problem="a DatabaseManager takes a DataFlow or settings, not both."

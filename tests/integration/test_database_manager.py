@@ -14,6 +14,7 @@ from effort import calls_of
 from dataflow import DataFlow
 from dataflow.context import ALL_TENANTS, Setting, tenant
 from dataflow.errors import (
+    ConfigurationError,
     ParameterError,
     RecordValidationError,
     TenantRequiredError,
@@ -239,6 +240,15 @@ def test_a_plain_url_of_sqlalchemy_is_taken():
     assert manager.db.config.database_url.startswith("postgresql")
 
 
+@pytest.mark.parametrize("other", ["sqlite:///other.db", None])
+def test_the_empty_text_is_no_url_of_a_manager(monkeypatch: pytest.MonkeyPatch, other: str | None):
+    if other is not None:
+        monkeypatch.setenv("DATABASE_URL", other)
+
+    with pytest.raises(ConfigurationError, match="the database URL cannot be read"):
+        DatabaseManager("")
+
+
 # ------------------------------------------------------------- module functions
 
 
@@ -246,6 +256,23 @@ def test_a_plain_url_of_sqlalchemy_is_taken():
 def _forgotten() -> Iterator[None]:
     yield
     asyncio.run(sessions.close_db())
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "DATAFLOW_DATABASE_URL"])
+@pytest.mark.usefixtures("_forgotten")
+def test_the_functions_refuse_an_empty_variable(monkeypatch: pytest.MonkeyPatch, name: str):
+    monkeypatch.setenv(name, "")
+
+    with pytest.raises(ConfigurationError, match="the database URL cannot be read"):
+        sessions.get_session()
+
+
+@pytest.mark.usefixtures("_forgotten")
+def test_the_functions_take_the_variable_that_is_not_empty(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("DATAFLOW_DATABASE_URL", "")
+    monkeypatch.setenv("DATABASE_URL", "sqlite:///app.db")
+
+    assert sessions.get_database().db.config.database_url == "sqlite:///app.db"
 
 
 @pytest.mark.usefixtures("_forgotten")
