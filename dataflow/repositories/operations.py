@@ -18,6 +18,7 @@ from dataflow.errors import (
     shown,
 )
 from dataflow.models.columns import utc_now
+from dataflow.models.plaintext import checked_text
 from dataflow.models.tenancy import TENANT
 from dataflow.query.conditions import condition_for
 from dataflow.records.flushing import ScopedSession, stamp
@@ -130,7 +131,7 @@ class Operations(Reading[T]):
 
     def flush(self, user_id: Any = None) -> None:
         """Write what has changed, in the name of a user."""
-        who = actor.get() if user_id is None else str(user_id)
+        who = actor.get() if user_id is None else checked_text("user_id", user_id)
         try:
             with Setting(actor, who):
                 if not isinstance(self.session, ScopedSession):  # which does so by itself
@@ -196,7 +197,7 @@ class Operations(Reading[T]):
         target = cast("Any", record)
         target.deleted_at = utc_now()
         if "deleted_by" in self.spec.fields:
-            target.deleted_by = actor.get() if user_id is None else str(user_id)
+            target.deleted_by = actor.get() if user_id is None else checked_text("user_id", user_id)
 
     def mark_restored(self, record: T) -> None:
         """Show a deleted record again.
