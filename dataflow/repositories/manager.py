@@ -127,24 +127,26 @@ class DatabaseManager:
             figures["by_status"] = {str(status): count for status, count in rows}
         return figures
 
-    async def bulk_insert(self, models: Sequence[Any], tenant_id: Any = None) -> int:
+    async def bulk_insert(self, models: Iterable[Any], tenant_id: Any = None) -> int:
         """Insert objects of any of the models in one transaction; return how many.
 
         Args:
-            models: Objects that are not stored yet.
+            models: Objects that are not stored yet; one that comes twice counts once.
             tenant_id: Whose they are; None: the tenant of the block around the call, and
                 without one that which the objects themselves name.
 
         Raises:
+            ParameterError: For what is no list of objects of models, and for objects of
+                several tenants where nothing says whose they are.
             UnscopedStatementError: If an object names another tenant.
         """
-        owners = {getattr(item, "tenant_id", None) for item in models} - {None}
-        if tenant_id is None and tenant.get() is None and len(owners) == 1:
-            (tenant_id,) = owners
+        objects = _mapped_objects(models)
+        if tenant_id is None and tenant.get() is None:
+            tenant_id = _only_owner(objects)
         async with self.get_session(tenant_id) as session:
-            session.add_all(models)
+            session.add_all(objects)
             await session.commit()
-        return len(models)
+        return len(objects)
 
     async def export_for_compliance(
         self, tenant_id: Any = None, models: Iterable[Any] | None = None
@@ -268,6 +270,32 @@ class DatabaseManager:
     def _specs(self) -> list[ModelSpec]:
         self.register()
         return self.db.specs()
+
+
+def _mapped_objects(given: Any) -> list[Any]:
+    """Return objects of mapped classes, each once."""
+    advise = "give objects, such as [Model(name='x')]; records as dicts go to db.bulk_create"
+    if isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable):
+        problem = f"bulk_insert takes a list of objects of models, not {shown(given)}."
+        raise ParameterError(problem=problem, advise=advise)
+    objects = list({id(item): item for item in given}.values())
+    for item in objects:
+        if isinstance(item, type) or sa.inspect(type(item), raiseerr=False) is None:
+            problem = f"bulk_insert takes objects of models, and {shown(item)} is none."
+            raise ParameterError(problem=problem, advise=advise)
+    return objects
+
+
+def _only_owner(objects: Iterable[Any]) -> Any:
+    """Return the tenant that objects name; None: they name none."""
+    owners = {getattr(item, "tenant_id", None) for item in objects} - {None}
+    if len(owners) > 1:
+        names = ", ".join(sorted(map(repr, owners))[:3])
+        raise ParameterError(
+            problem=f"bulk_insert is for one tenant, and the objects are of {names}.",
+            advise="call it once for each tenant",
+        )
+    return next(iter(owners), None)
 
 
 def _children_first(specs: Iterable[ModelSpec]) -> list[ModelSpec]:

@@ -161,6 +161,43 @@ def test_a_bulk_insert_is_one_transaction_of_one_tenant(url: str):
     run(url, work)
 
 
+@pytest.mark.parametrize("wrong", [None, 5, "x", {"text": "a"}, [{"text": "a"}], [ManagedNote]])
+def test_a_bulk_insert_takes_objects_of_models_alone(memory: DataFlow, wrong: Any):
+    manager = DatabaseManager(db=memory, base=House)
+
+    with pytest.raises(ParameterError, match=r"bulk_insert takes .*objects of models") as refused:
+        asyncio.run(manager.bulk_insert(wrong))
+
+    assert refused.value.advice() == (
+        "give objects, such as [Model(name='x')]; records as dicts go to db.bulk_create"
+    )
+
+
+def test_a_bulk_insert_takes_a_generator_and_each_object_once(url: str):
+    async def work(manager: DatabaseManager) -> None:
+        assert await manager.bulk_insert(ManagedNote(text=str(n)) for n in range(3)) == 3
+        note = ManagedNote(text="twice")
+        assert await manager.bulk_insert([note, note]) == 1
+
+        assert (await manager.get_stats())["models"]["ManagedNote"]["total"] == 4
+
+    run(url, work)
+
+
+def test_a_bulk_insert_of_several_tenants_says_so(url: str):
+    async def work(manager: DatabaseManager) -> None:
+        made = [ManagedFlow(name="n", tenant_id=owner) for owner in ("globex", "acme")]
+        with pytest.raises(ParameterError) as refused:
+            await manager.bulk_insert(made)
+
+        assert refused.value.problem_text() == (
+            "bulk_insert is for one tenant, and the objects are of 'acme', 'globex'."
+        )
+        assert (await manager.get_stats())["models"]["ManagedFlow"]["total"] == 0
+
+    run(url, work)
+
+
 async def names_of(records: AsyncIterator[dict[str, Any]]) -> list[str]:
     return [f"{item['model']} {item['record'].get('name')}" async for item in records]
 
