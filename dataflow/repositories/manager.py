@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from enum import Enum
 from itertools import groupby
 from typing import Any, Self, cast
 
@@ -103,6 +104,10 @@ class DatabaseManager:
     async def get_stats(self, tenant_id: Any = None) -> dict[str, Any]:
         """Return `{"models": {name: {"total", "deleted", "by_status"}}, "pool": {…}}`.
 
+        `total` and `by_status`, which only models with a field `status` have, include the
+        records that `deleted` counts. `by_status` names enums by their values, and records
+        without a status by None.
+
         Args:
             tenant_id: Whose records are counted; None: those of the block around the
                 call, and without one those of all tenants.
@@ -124,7 +129,7 @@ class DatabaseManager:
         if "status" in spec.fields:
             column = spec.fields["status"].column
             rows = await session.execute(sa.select(column, sa.func.count()).group_by(column))
-            figures["by_status"] = {str(status): count for status, count in rows}
+            figures["by_status"] = {_status_name(status): count for status, count in rows}
         return figures
 
     async def bulk_insert(self, models: Iterable[Any], tenant_id: Any = None) -> int:
@@ -170,7 +175,8 @@ class DatabaseManager:
             raise ParameterError(problem=problem, advise="write [Model], or leave it out for all")
         owner = tenant.get() if tenant_id is None else tenant_id
         if owner is None or owner is ALL_TENANTS:
-            raise TenantRequiredError(model="export_for_compliance")
+            call = "export_for_compliance"
+            raise TenantRequiredError(model=call, call=call, everyone=owner is ALL_TENANTS)
         with Setting(tenant, checked_tenant(owner)):
             queries = [self.db.aio.query(model).include_deleted() for model in models]
         for query in queries:
@@ -270,6 +276,10 @@ class DatabaseManager:
     def _specs(self) -> list[ModelSpec]:
         self.register()
         return self.db.specs()
+
+
+def _status_name(status: Any) -> Any:
+    return status.value if isinstance(status, Enum) else status
 
 
 def _mapped_objects(given: Any) -> list[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import enum
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any
 
@@ -47,6 +48,19 @@ class Elsewhere(BaseModel):
 
 class ManagedElsewhere(Elsewhere):
     pass
+
+
+class Severity(enum.Enum):
+    LOW = "low"
+
+
+class Alarms(BaseModel):
+    __abstract__ = True
+    metadata = sa.MetaData()
+
+
+class ManagedAlarm(Alarms):
+    status: sa.orm.Mapped[Severity | None]
 
 
 flows = PerCallRepository(ManagedFlow)
@@ -394,3 +408,34 @@ def test_statuses_are_counted_by_their_values(url: str):
         assert figures == {status.value: 1 for status in WorkflowStatus}
 
     run(url, work)
+
+
+def test_a_status_is_named_by_its_value_and_none_by_none(url: str):
+    async def work(manager: DatabaseManager) -> None:
+        alarms = [ManagedAlarm(status=status) for status in (Severity.LOW, Severity.LOW, None)]
+        await manager.bulk_insert(alarms)
+
+        figures = (await manager.get_stats())["models"]["ManagedAlarm"]["by_status"]
+
+        assert figures == {"low": 2, None: 1}
+
+    async def inside() -> None:
+        async with DatabaseManager(url, base=Alarms) as manager:
+            await work(manager)
+
+    asyncio.run(inside())
+
+
+def test_an_export_of_nobody_says_how_to_name_a_tenant(memory: DataFlow):
+    manager = DatabaseManager(db=memory, base=House)
+
+    for owner, named in ((None, "none was"), (ALL_TENANTS, "all were")):
+        with pytest.raises(TenantRequiredError) as refused:
+            asyncio.run(names_of(manager.export_for_compliance(owner)))
+
+        assert refused.value.problem_text() == (
+            f"export_for_compliance is for the records of one tenant, and {named} named."
+        )
+        assert refused.value.advice() == (
+            "give it tenant_id, or call it inside `with db.tenant('…'):`"
+        )
