@@ -212,6 +212,25 @@ class TestExecuteWithRetry:
         with pytest.raises(ParameterError, match="AsyncSession"):
             self.manager.execute_with_retry(work, session)
 
+    def test_a_plain_function_needs_a_plain_session(self, db: DataFlow):
+        @db.model
+        class Jotting:
+            text: str
+
+        async def attempt() -> None:
+            async with db.aio.session() as session:
+                await TransactionManager().execute_with_retry(
+                    lambda given: given.add(Jotting(text="a")), session
+                )
+
+        with pytest.raises(ParameterError) as refused:
+            asyncio.run(attempt())
+
+        assert refused.value.problem_text() == (
+            "a plain function needs a Session; with an AsyncSession write `async def`."
+        )
+        assert db.count("Jotting") == 0
+
     def test_a_commit_whose_reply_was_lost_is_not_run_again(
         self, engine: sa.Engine, session: Session, monkeypatch: pytest.MonkeyPatch
     ):
