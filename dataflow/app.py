@@ -28,6 +28,7 @@ from dataflow.errors import (
 from dataflow.models.declare import spec_for
 from dataflow.models.describe import describe_model
 from dataflow.models.fields import Field, Relationship
+from dataflow.models.plaintext import checked_text
 from dataflow.models.spec import ModelSpec
 from dataflow.models.tenancy import checked_tenant
 from dataflow.nodes.aggregate import aggregate_node
@@ -276,10 +277,11 @@ class DataFlow(Verbs):
             correlation_id: What ties the changes together; None: the one around.
 
         Raises:
-            ParameterError: If one is longer than 255 characters.
+            ParameterError: If one is longer than 255 characters, or has U+0000 or lone
+                surrogates.
         """
         for name, value in (("actor", actor), ("correlation_id", correlation_id)):
-            if len(str(value)) > _LONGEST:
+            if len(checked_text(name, value)) > _LONGEST:
                 raise ParameterError(problem=f"{name} has more than {_LONGEST} characters.")
         return Acting(actor, correlation_id)
 

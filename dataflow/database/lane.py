@@ -19,7 +19,7 @@ from dataflow.errors import (
     StatementTimeoutError,
 )
 
-__all__ = ["Gate", "Lane", "not_connected"]
+__all__ = ["Gate", "Lane", "not_connected", "translated"]
 
 Waiter = asyncio.Future[None]
 _LATE_S = 1.0
@@ -99,12 +99,19 @@ class Gate:
         self._free += 1
 
 
+def translated(driver: Driver, error: BaseException | None) -> DataFlowError | None:
+    """Return our error for the driver's, which SQLAlchemy may have wrapped; None: it is none."""
+    while error is not None:
+        found = error if isinstance(error, DataFlowError) else driver.translate(error)
+        if found is not None:
+            return found
+        error = error.orig if isinstance(error, DBAPIError) else error.__cause__
+    return None
+
+
 def not_connected(driver: Driver, error: BaseException | None) -> DataFlowError | None:
     """Return our error for the driver's when it connects, which SQLAlchemy may have wrapped."""
-    found = None
-    while error is not None and found is None:
-        found = driver.translate(error)
-        error = error.orig if isinstance(error, DBAPIError) else error.__cause__
+    found = translated(driver, error)
     if isinstance(found, StatementTimeoutError):
         limit = f"no answer within {driver.config.connect_timeout_s:g} s."
         found = CannotConnectError(url=str(driver.address), detail=limit)

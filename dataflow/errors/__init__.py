@@ -28,7 +28,7 @@ DataFlowError
     ├── DeadlockError              DF218   DatabaseBusyError          DF219
     ├── CannotConnectError         DF220   DatabaseClosedError        DF221
     ├── TransactionClosedError     DF222   CircuitOpenError           DF226
-    ├── DeadlineExceededError      DF227
+    ├── DeadlineExceededError      DF227   CleanupFailedError         DF228
     ├── NodeTimeoutError           DF301   UnresolvedReferenceError   DF302
     ├── WorkflowFailedError        DF303   NodeOutputError            DF304
 ```
@@ -89,6 +89,7 @@ from dataflow.errors.definition import (
 from dataflow.errors.execution import (
     CannotConnectError,
     CircuitOpenError,
+    CleanupFailedError,
     ConnectionLostError,
     DatabaseBusyError,
     DatabaseClosedError,
@@ -111,6 +112,7 @@ __all__ = [
     "CannotConnectError",
     "CheckViolationError",
     "CircuitOpenError",
+    "CleanupFailedError",
     "ConfigurationError",
     "ConnectionLostError",
     "CursorError",

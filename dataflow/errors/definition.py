@@ -247,20 +247,27 @@ class TenantRequiredError(DefinitionError):
 
     Attributes:
         everyone: Whether the call stands in a block for all tenants, where it may not.
+        call: The method, where it takes the tenant as its `tenant_id`; else None.
     """
 
     code = "DF119"
     model: str
     everyone: bool = False
+    call: str | None = None
 
     def problem_text(self) -> str:
         """Say which of the two is missing."""
+        if self.call is not None:
+            named = "all were" if self.everyone else "none was"
+            return f"{self.call} is for the records of one tenant, and {named} named."
         if self.everyone:
             return f"this call on {self.model!r} needs one tenant, not all of them."
         return f"tenants share {self.model!r}, and none was set."
 
     def advice(self) -> str:
         """Say how to set one."""
+        if self.call is not None:
+            return "give it tenant_id, or call it inside `with db.tenant('…'):`"
         return "call it inside `with db.tenant('…'):`"
 
 

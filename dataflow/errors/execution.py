@@ -9,6 +9,7 @@ from dataflow.errors.base import DataFlowError, ExecutionError
 __all__ = [
     "CannotConnectError",
     "CircuitOpenError",
+    "CleanupFailedError",
     "ConnectionLostError",
     "DatabaseBusyError",
     "DatabaseClosedError",
@@ -136,6 +137,24 @@ class DeadlineExceededError(ExecutionError):
     text = "the call did not end before its deadline of {seconds:g} s."
 
 
+class CleanupFailedError(ExecutionError):
+    """Old records of one or more tenants could not be removed; those of the others were.
+
+    Attributes:
+        removed: `{model: how many records were removed}`.
+        failures: `{tenant: exception}`; None stands for what tenants do not share.
+    """
+
+    code = "DF228"
+    removed: dict[str, int]
+    failures: dict[Any, BaseException]
+
+    def problem_text(self) -> str:
+        """Name each tenant with its error."""
+        head = "some old records could not be removed; all others were."
+        return "\n".join([head, *(_of_tenant(*failure) for failure in self.failures.items())])
+
+
 class NodeTimeoutError(ExecutionError):
     """A node took longer than its timeout."""
 
@@ -185,6 +204,12 @@ class NodeOutputError(ExecutionError):
     def advice(self) -> str:
         """Say what keys are for."""
         return "give each output a name: {'name': value, …}"
+
+
+def _of_tenant(owner: Any, error: BaseException) -> str:
+    whose = "records without a tenant" if owner is None else f"tenant {owner!r}"
+    text = str(error).replace("\n", "\n  ")
+    return f"  {whose}: {type(error).__name__}: {text}"
 
 
 def _failure(node: str, error: BaseException, place: str) -> str:

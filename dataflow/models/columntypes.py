@@ -17,6 +17,7 @@ from decimal import Context, Decimal
 from typing import Any, get_args
 
 from pydantic import TypeAdapter
+from pydantic_core import to_jsonable_python
 from sqlalchemy import (
     BINARY,
     JSON,
@@ -54,6 +55,7 @@ __all__ = [
     "TextKey",
     "UtcDateTime",
     "comparable",
+    "document_of",
     "instant_of_text",
     "is_bytes",
     "utc_of",
@@ -478,6 +480,19 @@ def _no_document(error: Exception) -> DataValueError:
     elif reason.startswith("Out of range"):
         reason = "it holds NaN or an infinite number"
     return DataValueError(detail=f"not a JSON document: {reason}")
+
+
+def document_of(value: Any) -> str:
+    """Return any value as JSON, with instants, decimals, UUIDs and enums as pydantic writes them.
+
+    Raises:
+        DataValueError: If JSON cannot carry it.
+    """
+    try:
+        plain = to_jsonable_python(value, inf_nan_mode="constants")  # which are refused below
+    except (ValueError, RecursionError) as error:
+        raise _no_document(error) from error
+    return _json_text(plain)
 
 
 def _json_text(value: object) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Protocol
 
 from dataflow.errors import FilterError
+from dataflow.models.plaintext import is_storable
 from dataflow.models.spec import FieldSpec
 from dataflow.query.foreignjson import has_parts
 from dataflow.query.kinds import Array, Document, Kind, PackedJson, Scalar
@@ -14,7 +14,6 @@ from dataflow.query.kinds import Array, Document, Kind, PackedJson, Scalar
 __all__ = ["MAX_PARTS", "Source", "place_of"]
 
 MAX_PARTS = 32
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Source(Protocol):
@@ -63,14 +62,9 @@ def _check_path(field: FieldSpec, key: str, path: tuple[str, ...], at: str | Non
         raise FilterError(problem=problem, at=at)
     if isinstance(field.column.type, PackedJson):
         _check_packed(field.column.type.kind, key, path, at)
-    if not all(path) or len(path) > MAX_PARTS or not _is_storable("".join(path)):
+    if not all(path) or len(path) > MAX_PARTS or not is_storable("".join(path)):
         problem = f"the path {key!r} must have 1 to {MAX_PARTS} parts of plain text."
         raise FilterError(problem=problem, at=at)
-
-
-def _is_storable(text: str) -> bool:
-    """Whether a text has neither U+0000 nor lone surrogates, which no JSON key has."""
-    return "\0" not in text and not _SURROGATE.search(text)
 
 
 def _check_packed(kind: Kind, key: str, path: tuple[str, ...], at: str | None) -> None:

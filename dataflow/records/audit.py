@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any
 
@@ -12,8 +11,15 @@ from dataflow import context
 from dataflow.errors import ParameterError
 from dataflow.models.auditlog import AUDIT_HEADS, AUDIT_LOG, entry_texts
 from dataflow.models.hashchain import ChainCheck, Link, genesis
+from dataflow.models.plaintext import checked_text
 from dataflow.models.spec import ModelSpec
 from dataflow.portal import sync_call
+from dataflow.records.auditarguments import (
+    checked_action,
+    checked_origin,
+    details_of,
+    noted_heads,
+)
 from dataflow.records.auditentry import AuditEntry, AuditProblem, AuditReport
 from dataflow.records.auditreading import AuditReading, Place
 from dataflow.records.auditrecords import RecordReport, check_records
@@ -54,24 +60,31 @@ class AsyncAudit(AuditReading):
             action: What was done, in one word.
             entity_type: To what kind of thing: a model, or a name of your own.
             entity_id: To which.
-            details: Whatever JSON can carry.
+            details: Whatever JSON can carry; instants, decimals and UUIDs become texts,
+                enums their values.
             **origin: `ip_address` and `user_agent`.
+
+        Raises:
+            ParameterError: For an action that is no text, details that JSON cannot carry,
+                and texts with U+0000 or lone surrogates.
         """
-        unknown = set(origin) - {"ip_address", "user_agent"}
-        if unknown:
-            raise ParameterError(problem=f"audit.record has no argument {unknown.pop()!r}.")
-        await self._ready()
+        given = {
+            "action": checked_action(action),
+            "details": details_of(details),
+            **checked_origin(origin),
+        }
         name, spec = (None, None) if entity_type is None else self._entity(entity_type)
+        key = None if entity_id is None else self._key_text(spec, entity_id)
+        for argument, text in (("entity_type", name), ("entity_id", key)):
+            checked_text(argument, text)
+        await self._ready()
         tenant, caller = context.tenant.get(), context.current_caller()
         alone = tenant is not None and tenant is not context.ALL_TENANTS
         known = self._chains(spec)[0] if alone else None
         values = {
-            "chain": known or "", "action": str(action), "model": name,
+            "chain": known or "", "model": name, "record_key": key, **given,
             "table_name": None if spec is None else str(spec.table.fullname),
-            "record_key": None if entity_id is None else self._key_text(spec, entity_id),
             "actor": caller[0] or None, "tenant": known, "correlation_id": caller[1] or None,
-            "details": None if details is None else json.dumps(details, ensure_ascii=False),
-            "ip_address": origin.get("ip_address"), "user_agent": origin.get("user_agent"),
         }  # fmt: skip
         async with self._database.transaction() as level:
             await level.run(self._database.driver.record_entry, values)
@@ -101,18 +114,16 @@ class AsyncAudit(AuditReading):
             anchor: What `anchor()` returned before: its entries must still be there.
 
         Raises:
-            ParameterError: Inside a transaction, which sees what others have not committed.
+            ParameterError: Inside a transaction, which sees what others have not committed;
+                or for what is no anchor.
         """
+        noted = noted_heads(anchor)
         if self._database.current() is not None:
             raise ParameterError(
                 problem="the audit log is verified in a transaction of its own.",
                 advise="call verify outside of db.transaction()",
             )
         await self._ready()
-        noted = {
-            (item["chain"], item["partition"]): (item["sequence"], bytes.fromhex(item["hash"]))
-            for item in anchor
-        }
         async with self._database.transaction(isolation="repeatable_read", read_only=True):
             heads = {
                 (row[0], row[1]): (row[2], row[3])

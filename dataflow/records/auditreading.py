@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
@@ -12,9 +11,10 @@ import sqlalchemy as sa
 
 from dataflow import context
 from dataflow.database.database import Database
-from dataflow.errors import ParameterError, TenantRequiredError
+from dataflow.errors import ParameterError, TenantRequiredError, UnknownModelError
 from dataflow.models.auditlog import AUDIT_HEADS, AUDIT_LOG
 from dataflow.models.spec import FieldSpec, ModelSpec
+from dataflow.records.auditarguments import hours_ago
 from dataflow.records.auditentry import AuditEntry, read_entries
 from dataflow.records.audithistory import History, Ways, key_text, stored_text
 from dataflow.records.prepared import prepare
@@ -25,6 +25,7 @@ __all__ = ["AuditReading", "Place"]
 Place = tuple[str, int]
 _log = AUDIT_LOG.c
 _NEWEST = (_log.at.desc(), _log.sequence.desc(), _log.chain, _log.partition)
+_ANY_ENTRY = sa.select(sa.literal(1)).select_from(AUDIT_LOG)
 _CHANGES = sa.func.coalesce(_log.records, 1)
 
 
@@ -40,10 +41,13 @@ class AuditReading:
         """Return the newest entries of the last hours, newest first.
 
         Args:
-            hours: How far to look back.
+            hours: How far to look back, from 0.
             limit: The most entries.
+
+        Raises:
+            ParameterError: If `hours` is no number from 0, or before all dates.
         """
-        since = dt.datetime.now(dt.UTC) - dt.timedelta(hours=hours)
+        since = hours_ago(hours)
         rows: list[Mapping[str, Any]] = []
         for chain, partition in await self._places():
             here = (_log.chain == chain, _log.partition == partition, _log.at >= since)
@@ -69,13 +73,21 @@ class AuditReading:
         Args:
             entity_type: A model, its name or its table's, or the `entity_type` of `record`.
             entity_id: The record's key; for composite keys a dict or a tuple.
+
+        Raises:
+            UnknownModelError: For a name that is no model's, and nowhere in the log.
         """
         name, spec = self._entity(entity_type)
         key = self._key_text(spec, entity_id)
         if spec is not None:
             return (await self._history(spec).of([key]))[::-1]
         statement = self._select(_log.model == name, _log.record_key == key)
-        return await self._entries(statement.order_by(*_NEWEST))
+        found = await self._entries(statement.order_by(*_NEWEST))
+        # Names of own kinds belong to the program: whichever tenant's entry has it.
+        if not found and not await self._rows(_ANY_ENTRY.where(_log.model == name).limit(1)):
+            known = tuple(spec.name for spec in self._specs())
+            raise UnknownModelError(name=name, known=known)
+        return found
 
     async def get_by_correlation_id(self, correlation_id: Any) -> list[AuditEntry]:
         """Return what belongs together, in the order in which it happened."""

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from enum import Enum
+from itertools import groupby
 from typing import Any, Self, cast
 
 import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapper
 
 from dataflow.app import DataFlow
 from dataflow.context import ALL_TENANTS, Setting, tenant
-from dataflow.errors import ParameterError, TenantRequiredError, shown
+from dataflow.database.lane import translated
+from dataflow.errors import (
+    CleanupFailedError,
+    DataFlowError,
+    ParameterError,
+    TenantRequiredError,
+    shown,
+)
 from dataflow.models.columns import utc_now
 from dataflow.models.ready import BaseModel
 from dataflow.models.spec import ModelSpec
@@ -35,6 +45,9 @@ class DatabaseManager:
             abstract base with a `metadata` of its own keeps its models apart.
         db: A `DataFlow` to use instead of a new one.
         **settings: Further fields of `DataFlowConfig`.
+
+    Raises:
+        ConfigurationError: For a URL that cannot be read; the empty text is none.
     """
 
     def __init__(
@@ -46,7 +59,7 @@ class DatabaseManager:
         **settings: Any,
     ) -> None:
         """Keep the settings; connects to nothing."""
-        given = {"database_url": database_url, **settings} if database_url else settings
+        given = settings if database_url is None else {"database_url": database_url, **settings}
         if db is not None and given:
             raise ParameterError(
                 problem="a DatabaseManager takes a DataFlow or settings, not both."
@@ -91,6 +104,10 @@ class DatabaseManager:
     async def get_stats(self, tenant_id: Any = None) -> dict[str, Any]:
         """Return `{"models": {name: {"total", "deleted", "by_status"}}, "pool": {…}}`.
 
+        `total` and `by_status`, which only models with a field `status` have, include the
+        records that `deleted` counts. `by_status` names enums by their values, and records
+        without a status by None.
+
         Args:
             tenant_id: Whose records are counted; None: those of the block around the
                 call, and without one those of all tenants.
@@ -112,27 +129,29 @@ class DatabaseManager:
         if "status" in spec.fields:
             column = spec.fields["status"].column
             rows = await session.execute(sa.select(column, sa.func.count()).group_by(column))
-            figures["by_status"] = {str(status): count for status, count in rows}
+            figures["by_status"] = {_status_name(status): count for status, count in rows}
         return figures
 
-    async def bulk_insert(self, models: Sequence[Any], tenant_id: Any = None) -> int:
+    async def bulk_insert(self, models: Iterable[Any], tenant_id: Any = None) -> int:
         """Insert objects of any of the models in one transaction; return how many.
 
         Args:
-            models: Objects that are not stored yet.
+            models: Objects that are not stored yet; one that comes twice counts once.
             tenant_id: Whose they are; None: the tenant of the block around the call, and
                 without one that which the objects themselves name.
 
         Raises:
+            ParameterError: For what is no list of objects of models, and for objects of
+                several tenants where nothing says whose they are.
             UnscopedStatementError: If an object names another tenant.
         """
-        owners = {getattr(item, "tenant_id", None) for item in models} - {None}
-        if tenant_id is None and tenant.get() is None and len(owners) == 1:
-            (tenant_id,) = owners
+        objects = _mapped_objects(models)
+        if tenant_id is None and tenant.get() is None:
+            tenant_id = _only_owner(objects)
         async with self.get_session(tenant_id) as session:
-            session.add_all(models)
+            session.add_all(objects)
             await session.commit()
-        return len(models)
+        return len(objects)
 
     async def export_for_compliance(
         self, tenant_id: Any = None, models: Iterable[Any] | None = None
@@ -156,7 +175,8 @@ class DatabaseManager:
             raise ParameterError(problem=problem, advise="write [Model], or leave it out for all")
         owner = tenant.get() if tenant_id is None else tenant_id
         if owner is None or owner is ALL_TENANTS:
-            raise TenantRequiredError(model="export_for_compliance")
+            call = "export_for_compliance"
+            raise TenantRequiredError(model=call, call=call, everyone=owner is ALL_TENANTS)
         with Setting(tenant, checked_tenant(owner)):
             queries = [self.db.aio.query(model).include_deleted() for model in models]
         for query in queries:
@@ -167,7 +187,8 @@ class DatabaseManager:
     async def cleanup_old_data(self, days: int = 2_555) -> dict[str, int]:
         """Remove for good what was soft-deleted more than some days ago, of all tenants.
 
-        Each tenant's records go in a transaction of their own.
+        Records go before those that they refer to, and each tenant's in a transaction of
+        their own. Where one fails, its records stay, and the others go all the same.
 
         Args:
             days: From 0; the default is seven years, as many frameworks ask for.
@@ -177,33 +198,60 @@ class DatabaseManager:
 
         Raises:
             ParameterError: If `days` is no number from 0, or before all dates.
+            CleanupFailedError: At the end, naming the tenants whose records stay, for
+                instance because others that are not as old refer to them.
         """
         limit = _days_ago(days)
-        kept = [spec for spec in self._specs() if spec.options.soft_delete]
+        kept = _children_first(spec for spec in self._specs() if spec.options.soft_delete)
         old = {spec.name: spec.fields["deleted_at"].column < limit for spec in kept}
+        deletes = {spec.name: sa.delete(spec.table).where(old[spec.name]) for spec in kept}
         removed = dict.fromkeys(old, 0)
-        for owner, specs in (await self._owners(kept, old)).items():
-            async with self.get_session(owner, include_deleted=True) as session:
-                for spec in specs:
-                    result = await session.execute(sa.delete(spec.table).where(old[spec.name]))
-                    removed[spec.name] += int(cast("Any", result).rowcount)
-                await session.commit()
+        failures: dict[Any, BaseException] = {}
+        for owner, specs in await self._owners(kept, old):
+            try:
+                counts = await self._remove(
+                    owner, {spec.name: deletes[spec.name] for spec in specs}
+                )
+            except (DataFlowError, SQLAlchemyError) as error:
+                name = None if owner is ALL_TENANTS else owner
+                failures.setdefault(name, translated(self.db.database.driver, error) or error)
+            else:
+                removed = {name: count + counts.get(name, 0) for name, count in removed.items()}
+        if failures:
+            first = next(iter(failures.values()))
+            raise CleanupFailedError(removed=removed, failures=failures) from first
         return removed
+
+    async def _remove(self, owner: Any, deletes: Mapping[str, sa.Delete]) -> dict[str, int]:
+        counts = {}
+        async with self.get_session(owner, include_deleted=True) as session:
+            for name, statement in deletes.items():
+                result = await session.execute(statement)
+                counts[name] = int(cast("Any", result).rowcount)
+            await session.commit()
+        return counts
 
     async def _owners(
         self, specs: Sequence[ModelSpec], old: Mapping[str, sa.ColumnElement[bool]]
-    ) -> dict[Any, list[ModelSpec]]:
-        """Return the models by whose old records they have; under all tenants one only reads."""
-        owners: dict[Any, list[ModelSpec]] = {}
+    ) -> list[tuple[Any, list[ModelSpec]]]:
+        """Return whose old records there are, in which models; under all tenants one only reads.
+
+        What tenants share and what they do not may refer to each other, so that a tenant
+        comes several times where its models are not next to each other.
+        """
+        work: list[tuple[Any, list[ModelSpec]]] = []
         async with self._session(ALL_TENANTS) as session:
-            for spec in specs:
-                found: Iterable[Any] = [ALL_TENANTS]
-                if spec.tenant is not None:
-                    whose = sa.select(spec.tenant.column).where(old[spec.name]).distinct()
-                    found = await session.scalars(whose)
-                for owner in found:
-                    owners.setdefault(owner, []).append(spec)
-        return owners
+            for _, group in groupby(specs, key=lambda spec: spec.tenant is not None):
+                owners: dict[Any, list[ModelSpec]] = {}
+                for spec in group:
+                    found: Iterable[Any] = [ALL_TENANTS]
+                    if spec.tenant is not None:
+                        whose = sa.select(spec.tenant.column).where(old[spec.name]).distinct()
+                        found = await session.scalars(whose)
+                    for owner in found:
+                        owners.setdefault(owner, []).append(spec)
+                work += owners.items()
+        return work
 
     async def get_engine(self) -> AsyncEngine:
         """Return SQLAlchemy's engine of the running loop; statements on it have no scope."""
@@ -228,6 +276,47 @@ class DatabaseManager:
     def _specs(self) -> list[ModelSpec]:
         self.register()
         return self.db.specs()
+
+
+def _status_name(status: Any) -> Any:
+    return status.value if isinstance(status, Enum) else status
+
+
+def _mapped_objects(given: Any) -> list[Any]:
+    """Return objects of mapped classes, each once."""
+    advise = "give objects, such as [Model(name='x')]; records as dicts go to db.bulk_create"
+    if isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable):
+        problem = f"bulk_insert takes a list of objects of models, not {shown(given)}."
+        raise ParameterError(problem=problem, advise=advise)
+    objects = list({id(item): item for item in given}.values())
+    for item in objects:
+        if isinstance(item, type) or sa.inspect(type(item), raiseerr=False) is None:
+            problem = f"bulk_insert takes objects of models, and {shown(item)} is none."
+            raise ParameterError(problem=problem, advise=advise)
+    return objects
+
+
+def _only_owner(objects: Iterable[Any]) -> Any:
+    """Return the tenant that objects name; None: they name none."""
+    owners = {getattr(item, "tenant_id", None) for item in objects} - {None}
+    if len(owners) > 1:
+        names = ", ".join(sorted(map(repr, owners))[:3])
+        raise ParameterError(
+            problem=f"bulk_insert is for one tenant, and the objects are of {names}.",
+            advise="call it once for each tenant",
+        )
+    return next(iter(owners), None)
+
+
+def _children_first(specs: Iterable[ModelSpec]) -> list[ModelSpec]:
+    """Order models so that each comes before those to which its foreign keys lead.
+
+    Within a circle of them, the order is any.
+    """
+    by_table = {spec.table: spec for spec in specs}
+    sort: Callable[..., Any] = sa.schema.sort_tables_and_constraints
+    ordered = sort(by_table)
+    return [by_table[table] for table, _ in reversed(ordered) if table is not None]
 
 
 def _days_ago(days: Any) -> dt.datetime:

@@ -19,6 +19,7 @@ from dataflow.errors import (
     shown,
 )
 from dataflow.models.columns import utc_now
+from dataflow.models.plaintext import checked_text
 from dataflow.models.tenancy import TENANT
 from dataflow.records.flushing import ScopedSession, deleting_for_good, stamp
 from dataflow.records.given import values_of
@@ -139,7 +140,8 @@ class Operations(Reading[T]):
             raise StaleRecordError(model=self.spec.name) from error
 
     def _acting(self, user_id: Any) -> Setting[str | None]:
-        return Setting(actor, actor.get() if user_id is None else str(user_id))
+        who = actor.get() if user_id is None else checked_text("user_id", user_id)
+        return Setting(actor, who)
 
     def change(self, record: T, data: Mapping[str, Any]) -> None:
         """Set checked values on a record.
@@ -210,7 +212,7 @@ class Operations(Reading[T]):
         target = cast("Any", record)
         target.deleted_at = utc_now()
         if "deleted_by" in self.spec.fields:
-            target.deleted_by = actor.get() if user_id is None else str(user_id)
+            target.deleted_by = actor.get() if user_id is None else checked_text("user_id", user_id)
 
     def mark_restored(self, record: T) -> None:
         """Show a deleted record again.

@@ -3,10 +3,12 @@
 The functions share one `DataFlow` per process. It is made at the first call from the
 environment (`DATABASE_URL`, `DATABASE_POOL_SIZE`, `DATABASE_MAX_OVERFLOW`,
 `DATABASE_ECHO`, or the same with `DATAFLOW_`), or is the one that `use_database` names.
+A variable for the URL that is set but empty is a `ConfigurationError`.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import AsyncIterator
 from typing import Any
@@ -14,6 +16,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from dataflow.app import DataFlow
+from dataflow.config import DataFlowConfig
 from dataflow.errors import ParameterError, shown
 from dataflow.records.sessions import SessionBlock
 from dataflow.repositories.manager import DatabaseManager
@@ -32,6 +35,8 @@ __all__ = [
     "use_database",
 ]
 
+_URL_VARIABLES = ("DATAFLOW_DATABASE_URL", "DATABASE_URL")
+
 
 class _Shared:
     """The manager that all functions of the module use."""
@@ -43,7 +48,7 @@ class _Shared:
     def get(self) -> DatabaseManager:
         with self._lock:
             if self._manager is None:
-                self._manager = DatabaseManager()
+                self._manager = DatabaseManager(_given_url())
             return self._manager
 
     @property
@@ -54,6 +59,14 @@ class _Shared:
         with self._lock:
             before, self._manager = self._manager, manager
             return before
+
+
+def _given_url() -> str | None:
+    """Return the empty text where the environment names no database but is meant to."""
+    if "database_url" in DataFlowConfig().model_fields_set:
+        return None
+    emptied = any(os.environ.get(name) == "" for name in _URL_VARIABLES)
+    return "" if emptied else None
 
 
 _shared = _Shared()

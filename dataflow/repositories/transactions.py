@@ -27,6 +27,7 @@ from dataflow.repositories.sessions import shared_database
 __all__ = ["DatabaseTransaction", "SessionOptions", "TransactionManager"]
 
 T = TypeVar("T")
+_NOT_AWAITED = "a plain function needs a Session; with an AsyncSession write `async def`."
 _OPEN = "dataflow_block"
 """Key in `session.info`: a block of ours will end the transaction."""
 
@@ -287,7 +288,8 @@ class TransactionManager:
         rollback before a second try would lose what the session has done.
 
         Raises:
-            ParameterError: If there is no session, and nothing that makes one; or no function.
+            ParameterError: If there is no session, and nothing that makes one; or no
+                function, or one of the other kind than the session.
         """
         _check_work(work)
         given = session is not None
@@ -341,10 +343,7 @@ class TransactionManager:
             async with self.async_transaction(session, **options):
                 found = work(session)
                 if not inspect.isawaitable(found):
-                    raise ParameterError(
-                        problem="an AsyncSession needs a coroutine function as work, not one "
-                        f"that returned {shown(found)}."
-                    )
+                    raise ParameterError(problem=_NOT_AWAITED)
                 return await found
 
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import enum
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any
 
@@ -14,6 +15,7 @@ from effort import calls_of
 from dataflow import DataFlow
 from dataflow.context import ALL_TENANTS, Setting, tenant
 from dataflow.errors import (
+    ConfigurationError,
     ParameterError,
     RecordValidationError,
     TenantRequiredError,
@@ -46,6 +48,19 @@ class Elsewhere(BaseModel):
 
 class ManagedElsewhere(Elsewhere):
     pass
+
+
+class Severity(enum.Enum):
+    LOW = "low"
+
+
+class Alarms(BaseModel):
+    __abstract__ = True
+    metadata = sa.MetaData()
+
+
+class ManagedAlarm(Alarms):
+    status: sa.orm.Mapped[Severity | None]
 
 
 flows = PerCallRepository(ManagedFlow)
@@ -160,6 +175,43 @@ def test_a_bulk_insert_is_one_transaction_of_one_tenant(url: str):
     run(url, work)
 
 
+@pytest.mark.parametrize("wrong", [None, 5, "x", {"text": "a"}, [{"text": "a"}], [ManagedNote]])
+def test_a_bulk_insert_takes_objects_of_models_alone(memory: DataFlow, wrong: Any):
+    manager = DatabaseManager(db=memory, base=House)
+
+    with pytest.raises(ParameterError, match=r"bulk_insert takes .*objects of models") as refused:
+        asyncio.run(manager.bulk_insert(wrong))
+
+    assert refused.value.advice() == (
+        "give objects, such as [Model(name='x')]; records as dicts go to db.bulk_create"
+    )
+
+
+def test_a_bulk_insert_takes_a_generator_and_each_object_once(url: str):
+    async def work(manager: DatabaseManager) -> None:
+        assert await manager.bulk_insert(ManagedNote(text=str(n)) for n in range(3)) == 3
+        note = ManagedNote(text="twice")
+        assert await manager.bulk_insert([note, note]) == 1
+
+        assert (await manager.get_stats())["models"]["ManagedNote"]["total"] == 4
+
+    run(url, work)
+
+
+def test_a_bulk_insert_of_several_tenants_says_so(url: str):
+    async def work(manager: DatabaseManager) -> None:
+        made = [ManagedFlow(name="n", tenant_id=owner) for owner in ("globex", "acme")]
+        with pytest.raises(ParameterError) as refused:
+            await manager.bulk_insert(made)
+
+        assert refused.value.problem_text() == (
+            "bulk_insert is for one tenant, and the objects are of 'acme', 'globex'."
+        )
+        assert (await manager.get_stats())["models"]["ManagedFlow"]["total"] == 0
+
+    run(url, work)
+
+
 async def names_of(records: AsyncIterator[dict[str, Any]]) -> list[str]:
     return [f"{item['model']} {item['record'].get('name')}" async for item in records]
 
@@ -239,6 +291,15 @@ def test_a_plain_url_of_sqlalchemy_is_taken():
     assert manager.db.config.database_url.startswith("postgresql")
 
 
+@pytest.mark.parametrize("other", ["sqlite:///other.db", None])
+def test_the_empty_text_is_no_url_of_a_manager(monkeypatch: pytest.MonkeyPatch, other: str | None):
+    if other is not None:
+        monkeypatch.setenv("DATABASE_URL", other)
+
+    with pytest.raises(ConfigurationError, match="the database URL cannot be read"):
+        DatabaseManager("")
+
+
 # ------------------------------------------------------------- module functions
 
 
@@ -246,6 +307,23 @@ def test_a_plain_url_of_sqlalchemy_is_taken():
 def _forgotten() -> Iterator[None]:
     yield
     asyncio.run(sessions.close_db())
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "DATAFLOW_DATABASE_URL"])
+@pytest.mark.usefixtures("_forgotten")
+def test_the_functions_refuse_an_empty_variable(monkeypatch: pytest.MonkeyPatch, name: str):
+    monkeypatch.setenv(name, "")
+
+    with pytest.raises(ConfigurationError, match="the database URL cannot be read"):
+        sessions.get_session()
+
+
+@pytest.mark.usefixtures("_forgotten")
+def test_the_functions_take_the_variable_that_is_not_empty(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("DATAFLOW_DATABASE_URL", "")
+    monkeypatch.setenv("DATABASE_URL", "sqlite:///app.db")
+
+    assert sessions.get_database().db.config.database_url == "sqlite:///app.db"
 
 
 @pytest.mark.usefixtures("_forgotten")
@@ -330,3 +408,34 @@ def test_statuses_are_counted_by_their_values(url: str):
         assert figures == {status.value: 1 for status in WorkflowStatus}
 
     run(url, work)
+
+
+def test_a_status_is_named_by_its_value_and_none_by_none(url: str):
+    async def work(manager: DatabaseManager) -> None:
+        alarms = [ManagedAlarm(status=status) for status in (Severity.LOW, Severity.LOW, None)]
+        await manager.bulk_insert(alarms)
+
+        figures = (await manager.get_stats())["models"]["ManagedAlarm"]["by_status"]
+
+        assert figures == {"low": 2, None: 1}
+
+    async def inside() -> None:
+        async with DatabaseManager(url, base=Alarms) as manager:
+            await work(manager)
+
+    asyncio.run(inside())
+
+
+def test_an_export_of_nobody_says_how_to_name_a_tenant(memory: DataFlow):
+    manager = DatabaseManager(db=memory, base=House)
+
+    for owner, named in ((None, "none was"), (ALL_TENANTS, "all were")):
+        with pytest.raises(TenantRequiredError) as refused:
+            asyncio.run(names_of(manager.export_for_compliance(owner)))
+
+        assert refused.value.problem_text() == (
+            f"export_for_compliance is for the records of one tenant, and {named} named."
+        )
+        assert refused.value.advice() == (
+            "give it tenant_id, or call it inside `with db.tenant('…'):`"
+        )

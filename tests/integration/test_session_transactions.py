@@ -212,6 +212,25 @@ class TestExecuteWithRetry:
         with pytest.raises(ParameterError, match="AsyncSession"):
             self.manager.execute_with_retry(work, session)
 
+    def test_a_plain_function_needs_a_plain_session(self, db: DataFlow):
+        @db.model
+        class Jotting:
+            text: str
+
+        async def attempt() -> None:
+            async with db.aio.session() as session:
+                await TransactionManager().execute_with_retry(
+                    lambda given: given.add(Jotting(text="a")), session
+                )
+
+        with pytest.raises(ParameterError) as refused:
+            asyncio.run(attempt())
+
+        assert refused.value.problem_text() == (
+            "a plain function needs a Session; with an AsyncSession write `async def`."
+        )
+        assert db.count("Jotting") == 0
+
     def test_a_commit_whose_reply_was_lost_is_not_run_again(
         self, engine: sa.Engine, session: Session, monkeypatch: pytest.MonkeyPatch
     ):
@@ -313,24 +332,6 @@ def test_what_cannot_be_called_with_a_session_is_refused(session: Session):
         manager.execute_with_retry(None, session)
     with pytest.raises(ParameterError, match="execute_with_retry takes a Session, not 5"):
         manager.execute_with_retry(lambda same: same, 5)
-
-
-def test_a_plain_function_is_refused_for_a_session_of_coroutines_and_writes_nothing(db: DataFlow):
-    @db.model
-    class Item:
-        name: str
-
-    async def main() -> None:
-        async with db.aio.session() as session:
-            with pytest.raises(ParameterError, match="needs a coroutine function as work"):
-                await TransactionManager().execute_with_retry(
-                    lambda session: session.add(Item(name="a")),  # type: ignore[arg-type]  # refused
-                    session,
-                )
-
-    asyncio.run(main())
-
-    assert db.count("Item") == 0
 
 
 @pytest.mark.parametrize("retries", ["x", 1.5, True, -1, None])
