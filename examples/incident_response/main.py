@@ -7,7 +7,7 @@ import asyncio
 import datetime as dt
 import sys
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from incident_response.ingest import Ingest
 from incident_response.models import Action, Workflow
@@ -28,10 +28,13 @@ NOON = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
 
 
 async def set_up() -> tuple[Workflow, Workflow]:
-    """Return a workflow of each of two tenants."""
+    """Return a workflow of each of two tenants, which are new in every run."""
     async with get_session() as session:
-        tenants = [await TenantRepository(session).create(name=name) for name in ("Acme", "Globex")]
-        await VendorRepository(session).create(name="bank")
+        names = [f"{name} {uuid4()}" for name in ("Acme", "Globex")]
+        tenants = [await TenantRepository(session).create(name=name) for name in names]
+        vendors = VendorRepository(session)
+        if await vendors.get_by_name("bank") is None:
+            await vendors.create(name="bank")
         await session.commit()
     workflows = []
     for tenant in tenants:

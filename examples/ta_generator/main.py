@@ -24,15 +24,19 @@ from ta_generator.repositories import (
 
 
 async def create_people() -> tuple[UUID, UUID]:
-    """Create the roles, someone who asks and someone who approves; return their ids."""
+    """Return the ids of someone who asks and someone who approves; create who is missing."""
     async with async_session_factory() as session:
         users, roles = UserRepository(session), RoleRepository(session)
         await roles.ensure_default_roles()
-        john = await users.create({"username": "john_doe", "email": "john@example.com"})
-        ada = await users.create({"username": "ada", "email": "ada@example.com"})
+        john, ada = [
+            await users.get_by_username(name)
+            or await users.create({"username": name, "email": f"{name}@example.com"})
+            for name in ("john_doe", "ada")
+        ]
         approver = await roles.get_by_name(UserRoleEnum.APPROVER)
         assert approver is not None
-        await roles.assign_role_to_user(ada.id, approver.id, assigned_by=ada.id)
+        if UserRoleEnum.APPROVER not in await roles.roles_of(ada.id):
+            await roles.assign_role_to_user(ada.id, approver.id, assigned_by=ada.id)
         await session.commit()
         return john.id, ada.id
 

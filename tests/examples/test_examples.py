@@ -96,3 +96,11 @@ def test_real_data_is_loaded_once_and_gives_equal_results_again(
     outputs = [run_example(name, tmp_path, url) for _ in range(2)]
 
     assert outputs == [shown_output(name) + COMPARED] * 2
+
+
+@pytest.mark.parametrize("name", ["ta_generator", "incident_response"])
+def test_an_application_runs_again_on_its_database(name: str, url: str, tmp_path: Path):
+    first, second = (run_example(name, tmp_path, url) for _ in range(2))
+
+    assert first == shown_output(name)
+    assert second.replace("{'COMPLETED': 2}", "{'COMPLETED': 1}") == first
