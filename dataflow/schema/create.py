@@ -152,7 +152,7 @@ def _create(connection: sa.Connection, database: Database, specs: Sequence[Model
     for spec, name in missing.columns:
         field = spec.fields[name]
         default = _default_in_place(connection, field)
-        for statement in add_column(spec, field, connection.dialect, default):
+        for statement in _add_column(spec, field, connection.dialect, default):
             connection.exec_driver_sql(statement)
     work = find_trigger_work(connection, database.driver, specs)
     for statement in (*work.drops, *work.creates(database.driver.dialect)):
@@ -228,7 +228,7 @@ def _links(field: FieldSpec) -> list[sa.ForeignKeyConstraint]:
     return [link for link in links if field.column in list(link.columns)]
 
 
-def add_column(
+def _add_column(
     spec: ModelSpec, field: FieldSpec, dialect: sa.Dialect, default: str | None
 ) -> list[str]:
     """Return the statements that add a column with its indexes and foreign keys.
@@ -268,7 +268,7 @@ def add_column(
 def bare_column(
     spec: ModelSpec, field: FieldSpec, dialect: sa.Dialect, default: str | None
 ) -> list[str]:
-    """Return the statements that add a column alone; see `add_column`."""
+    """Return the statements that add a column alone; see `_add_column`."""
     preparer = dialect.identifier_preparer
     table, column = preparer.format_table(spec.table), preparer.format_column(field.column)
     given = default or default_literal(field, dialect)
