@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any, ClassVar, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy import event
+from sqlalchemy.pool import PoolProxiedConnection
 
 from dataflow.context import CLOSED, Caller, Wall, current_caller, wall_of
 from dataflow.database.guard import AuditPolicy
 
-__all__ = ["WALL", "watch_sessions"]
+__all__ = ["WALL", "unwatched", "watch_sessions"]
 
 _TOLD = "dataflow_caller"
 WALL = "dataflow_wall"
@@ -31,51 +33,67 @@ class Tells(Protocol):
         """Tell the policies whose records are meant from now on."""
 
 
+def unwatched(dialect: Any) -> Any:
+    """Return a copy of a dialect that is not watched, for another engine.
+
+    SQLAlchemy caches statements per dialect, so what a copy compiles stays its own.
+    """
+    own = copy.copy(dialect)
+    for name in ("dispatch", "do_begin", "do_commit", "do_rollback"):
+        vars(own).pop(name, None)
+    return own
+
+
 def watch_sessions(driver: Tells, engine: sa.Engine, *, joined: bool = False) -> None:
     """Let statements of an engine's connections be preceded by their caller and tenant.
+
+    All hangs on the engine's dialect: listeners of the engine itself would be joined
+    anew for every connection, which costs as much as a tenth of a read by key.
 
     Args:
         driver: Whose connections they are.
         engine: Where the statements run.
         joined: Whether transactions are open already when they begin here, so that
-            someone else may have been named.
+            someone else may have been named; they are not begun again.
     """
+    dialect = engine.dialect
+    begin = dialect.do_begin
 
-    def forget(connection: sa.Connection, *_: Any) -> None:
+    def forget(connection: PoolProxiedConnection) -> None:
         connection.info.pop(_TOLD, None)
         connection.info[WALL] = CLOSED
+        begin(connection)
 
-    def doubt(connection: sa.Connection, *_: Any) -> None:
-        if not connection.invalidated:
-            connection.info[_TOLD] = connection.info[WALL] = None
-
-    def tell(connection: sa.Connection, _: Any, statement: str, *__: Any) -> None:
-        if not driver.audit.used or _goes_back(statement):
+    def tell(_: Any, statement: str, *rest: Any) -> None:
+        connection: sa.Connection = rest[-1].root_connection
+        if not connection.in_transaction():  # SQLAlchemy asks a new server what it can do
             return
-        caller = current_caller()
-        if caller != connection.info.get(_TOLD, driver.first_caller):
-            connection.info[_TOLD] = caller  # first: telling is a statement, too
-            driver.tell_session(connection, caller)
-
-    event.listen(engine, "begin", doubt if joined else forget)
-    event.listen(engine, "rollback_savepoint", doubt)
-    event.listen(engine, "before_cursor_execute", tell)
-    if driver.walled:
-        _watch_walls(driver, engine)
-
-
-def _watch_walls(driver: Tells, engine: sa.Engine) -> None:
-    def tell(connection: sa.Connection, _: Any, statement: str, *__: Any) -> None:
-        if _goes_back(statement):
+        if statement.startswith("ROLLBACK"):  # undoes what was told, or follows a failure
+            _doubt(connection.connection)
             return
-        wall = wall_of(connection.get_execution_options().get("dataflow_tenant"))
-        if wall != connection.info.get(WALL):
-            connection.info[WALL] = wall  # first: telling is a statement, too
-            driver.wall_session(connection, wall)
+        if driver.audit.used:
+            _tell_caller(driver, connection)
+        if driver.walled:
+            _tell_wall(driver, connection)
 
-    event.listen(engine, "before_cursor_execute", tell)
+    dialect.do_begin = _doubt if joined else forget  # type: ignore[assignment,method-assign]  # of this dialect alone
+    for way in ("do_execute", "do_executemany", "do_execute_no_params"):
+        event.listen(dialect, way, tell)
 
 
-def _goes_back(statement: str) -> bool:
-    """Whether a statement undoes what is told before it, or comes after a failure."""
-    return statement.startswith("ROLLBACK")
+def _doubt(connection: PoolProxiedConnection) -> None:
+    connection.info[_TOLD] = connection.info[WALL] = None
+
+
+def _tell_caller(driver: Tells, connection: sa.Connection) -> None:
+    caller = current_caller()
+    if caller != connection.info.get(_TOLD, driver.first_caller):
+        connection.info[_TOLD] = caller  # first: telling is a statement, too
+        driver.tell_session(connection, caller)
+
+
+def _tell_wall(driver: Tells, connection: sa.Connection) -> None:
+    wall = wall_of(connection.get_execution_options().get("dataflow_tenant"))
+    if wall != connection.info.get(WALL):
+        connection.info[WALL] = wall  # first: telling is a statement, too
+        driver.wall_session(connection, wall)

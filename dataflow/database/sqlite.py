@@ -15,13 +15,10 @@ from operator import itemgetter
 from typing import Any, ClassVar
 
 import sqlalchemy as sa
-from sqlalchemy import event
 from sqlalchemy.dialects.sqlite import aiosqlite as aiosqlite_dialect
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, QueuePool
-from sqlalchemy.util import await_only
 
 from dataflow.context import NOBODY, Caller
 from dataflow.database.driver import (
@@ -50,6 +47,7 @@ from dataflow.database.sqlite_statements import (
     update_sql,
     upsert_sql,
 )
+from dataflow.database.sqlite_transactions import own_transactions
 from dataflow.database.sqlite_triggers import AUDIT_FUNCTIONS, AUDITING
 from dataflow.errors import ConfigurationError, DataFlowError
 from dataflow.models.columntypes import DECIMAL_COLLATION
@@ -98,6 +96,8 @@ class SqliteConnection(sqlite3.Connection):
         """Open it, and set what differs from SQLite's defaults."""
         super().__init__(*args, **options)
         caller = self.caller = _Caller()
+        self.read_only = False
+        """Whether SQLAlchemy's transactions here only read."""
         self.create_function("dataflow_actor", 0, lambda: caller.actor)
         self.create_function("dataflow_correlation_id", 0, lambda: caller.correlation_id)
         self.create_function(AUDITING, 0, lambda: True)
@@ -210,9 +210,7 @@ class SqliteDriver(SqliteAudit):
 
     def listen(self, engine: sa.Engine, *, joined: bool = False) -> None:
         if not joined:
-            event.listen(engine, "begin", _begin)
-            event.listen(engine, "commit", _end)
-            event.listen(engine, "rollback", _end)
+            own_transactions(engine.dialect)
         super().listen(engine, joined=joined)
 
     def _query(self) -> dict[str, str]:
@@ -441,38 +439,3 @@ def _whole_keys(table: sa.Table, columns: Columns, rows: Sequence[Row]) -> list[
     place = list(columns).index(key)
     keys = [row[place] for row in rows]
     return keys if any(type(value) is int for value in keys) else None
-
-
-def _is_read_only(connection: sa.Connection) -> bool:
-    return bool(connection.get_execution_options().get("dataflow_read_only"))
-
-
-def _begin(connection: sa.Connection) -> None:
-    """Begin as a writer, who waits here for others; as a reader where no one writes."""
-    if _is_read_only(connection):
-        _run_plain(connection, "PRAGMA query_only = ON", "BEGIN")
-    else:
-        _run_plain(connection, "BEGIN IMMEDIATE")
-
-
-def _end(connection: sa.Connection) -> None:
-    if _is_read_only(connection) and not connection.invalidated:
-        _run_plain(connection, "PRAGMA query_only = OFF")
-
-
-def _run_plain(connection: sa.Connection, *statements: str) -> None:
-    """Run statements without rows, with one hop to the connection's thread for all.
-
-    A cursor of SQLAlchemy's takes four: to be made, to execute, to be asked, to close.
-    """
-    driver: Any = connection.connection.driver_connection
-    try:
-        if isinstance(driver, SqliteConnection):
-            for statement in statements:
-                driver.execute(statement)
-        else:
-            await_only(driver.run_plain(statements))
-    except sqlite3.Error as error:
-        raise DBAPIError.instance(  # as SQLAlchemy itself would
-            statements[-1], None, error, sqlite3.Error, dialect=connection.dialect
-        ) from error

@@ -229,6 +229,8 @@ class Connection(aiosqlite.Connection):
         super().__init__(connector, iter_chunk_size=64)
         self.left = False
         """Whether a caller was cancelled: what it left behind is only undone by closing."""
+        self.read_only = False
+        """Whether SQLAlchemy's transactions here only read."""
         self._cursors: weakref.WeakSet[sqlite3.Cursor] = weakref.WeakSet()
         self._patience = patience
         self._tx = self._calls = _Calls()

@@ -19,10 +19,11 @@ import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.selectable import AliasedReturnsRows, FromGrouping, Join
 
+from dataflow.context import session_tenant
 from dataflow.errors import UnscopedStatementError
 from dataflow.records.scope import Scope
 
-__all__ = ["Rules", "scoped_compiler", "with_deleted"]
+__all__ = ["Rules", "scoped_compiler", "scoped_execution", "with_deleted"]
 
 ScopeOf = Callable[[str], Scope | None]
 
@@ -135,6 +136,11 @@ def scoped_compiler(base: type[Any], rules: Rules) -> type[Any]:
     return type("ScopedCompiler", (_ScopedStatements, base), {"rules": rules})
 
 
+def scoped_execution(base: type[Any]) -> type[Any]:
+    """Return a dialect's execution of statements that knows whose session they are of."""
+    return type("ScopedExecution", (_ScopedExecution, base), {})
+
+
 def _table_of(part: Any) -> sa.TableClause | None:
     """Return the table that a part of a FROM names, by an alias or itself."""
     while isinstance(part, AliasedReturnsRows):
@@ -167,6 +173,16 @@ def _is_plain(value: Any) -> bool:
     if isinstance(value, sa.BindParameter):
         return bool(value.unique)
     return not isinstance(value, sa.ClauseElement) and not hasattr(value, "__clause_element__")
+
+
+class _ScopedExecution:
+    """Overrides of SQLAlchemy's execution context; mixed into that of a dialect."""
+
+    @classmethod
+    def _init_compiled(cls, dialect: Any, connection: Any, *args: Any, **options: Any) -> Any:
+        # A statement's own options do not say whose it is: only its connection's do.
+        session_tenant.set(connection.get_execution_options().get("dataflow_tenant"))
+        return super()._init_compiled(dialect, connection, *args, **options)  # type: ignore[misc]  # of the dialect's own
 
 
 class _ScopedStatements:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import re
 import threading
 import weakref
@@ -16,7 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session
 from sqlalchemy.util import await_only
 
-from dataflow.context import ALL_TENANTS, session_tenant, tenant
+from dataflow.context import ALL_TENANTS, tenant
+from dataflow.database.callers import unwatched
 from dataflow.database.current import OpenTransactions, activate, open_transactions
 from dataflow.database.database import Database
 from dataflow.database.lane import Lane
@@ -28,7 +28,7 @@ from dataflow.models.tenancy import checked_tenant
 from dataflow.records.flushing import ScopedSession
 from dataflow.records.joined import Joined, leave_transactions_alone
 from dataflow.records.scope import Scope
-from dataflow.records.scoped_sql import Rules, scoped_compiler
+from dataflow.records.scoped_sql import Rules, scoped_compiler, scoped_execution
 
 __all__ = ["SessionBlock", "Sessions"]
 
@@ -158,10 +158,9 @@ class Sessions:
             self._sync.dispose()
 
     def _dialect(self, dialect: sa.Dialect, kind: Kind) -> sa.Dialect:
-        # A dialect of its own also keeps apart what SQLAlchemy caches per dialect.
-        own = copy.copy(dialect)
-        base = type(dialect).statement_compiler
-        own.statement_compiler = scoped_compiler(base, self._rules(kind))
+        own: sa.Dialect = unwatched(dialect)
+        own.statement_compiler = scoped_compiler(dialect.statement_compiler, self._rules(kind))
+        own.execution_ctx_cls = scoped_execution(dialect.execution_ctx_cls)
         return own
 
     def _rules(self, kind: Kind) -> Rules:
@@ -179,25 +178,19 @@ class Sessions:
         self._database.driver.listen(engine, joined=joined)
         rules = self._rules(kind)
 
-        def check(
-            connection: Any,
-            cursor: Any,
-            statement: Any,
-            parameters: Any,
-            context: Any,
-            many: Any,
-        ) -> None:
-            del connection, cursor, parameters, many
+        def check(cursor: Any, statement: str, *rest: Any) -> None:
+            del cursor
+            context = rest[-1]
             if context.compiled is None or context.isddl:
                 rules.refuse_text(statement)
             elif context.isinsert and "dataflow_checked" not in vars(context):
                 _check_owner(context, rules.scope_of)
                 context.dataflow_checked = True  # of all its rows, which may come in many parts
 
-        event.listen(engine, "before_execute", _remember_tenant)
         event.listen(engine, "handle_error", _keep_own)
         if kind.one_tenant:
-            event.listen(engine, "before_cursor_execute", check)
+            for way in ("do_execute", "do_executemany", "do_execute_no_params"):
+                event.listen(engine, way, check)
 
 
 class _GatedPool:
@@ -226,11 +219,6 @@ def _leave_lane(connection: Any, record: Any) -> None:
     if connection is not None and not lane.driver.is_usable(record.driver_connection):
         record.invalidate()  # its session was cancelled
     lane.gate.leave()
-
-
-def _remember_tenant(connection: Any, statement: Any, many: Any, one: Any, options: Any) -> None:
-    del statement, many, one, options  # a statement's own options do not say whose it is
-    session_tenant.set(connection.get_execution_options().get("dataflow_tenant"))
 
 
 def _itself(value: Any) -> Any:
