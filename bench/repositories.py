@@ -10,6 +10,7 @@ import datetime as dt
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
+from itertools import count
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,7 +18,7 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from bench.data import Sizes, cycle_keys, record, records
+from bench.data import Sizes, record, records
 from bench.harness import BASELINE, OURS, Contest, Contestant, Measure
 from bench.postgres import database
 from dataflow import DataFlow
@@ -124,20 +125,24 @@ Work = Callable[[AsyncSession, int], Awaitable[Any]]
 Own = Callable[[AsyncRepository[Member], int], Awaitable[Any]]
 
 
-def _contest(bench: RepositoryBench, by_hand: Work, own: Own, *, writes: bool) -> Contest:
-    def call(session_of: Session, work: Work) -> Callable[[], Any]:
-        key = cycle_keys(SEEDED)
+def _key(number: int) -> int:
+    return number % SEEDED + 1
 
+
+def _contest(bench: RepositoryBench, by_hand: Work, own: Own, *, writes: bool) -> Contest:
+    numbers = count()  # shared: nobody finds a record that someone else has just changed
+
+    def call(session_of: Session, work: Work) -> Callable[[], Any]:
         async def run() -> None:
             async with session_of() as session:
-                await work(session, key())
+                await work(session, next(numbers))
                 if writes:
                     await session.commit()
 
         return run
 
-    async def repository(session: AsyncSession, key: int) -> None:
-        await own(AsyncRepository(session, Member), key)
+    async def repository(session: AsyncSession, number: int) -> None:
+        await own(AsyncRepository(session, Member), number)
 
     contestants = (
         Contestant(BASELINE, call(bench.plain, by_hand)),
@@ -148,59 +153,59 @@ def _contest(bench: RepositoryBench, by_hand: Work, own: Own, *, writes: bool) -
 
 
 def create(bench: RepositoryBench) -> Contest:
-    async def by_hand(session: AsyncSession, key: int) -> None:
-        session.add(Member(**record(key)))
+    async def by_hand(session: AsyncSession, number: int) -> None:
+        session.add(Member(**record(number)))
         await session.flush()
 
-    async def own(members: AsyncRepository[Member], key: int) -> None:
-        await members.create(record(key))
+    async def own(members: AsyncRepository[Member], number: int) -> None:
+        await members.create(record(number))
 
     return _contest(bench, by_hand, own, writes=True)
 
 
 def get(bench: RepositoryBench) -> Contest:
-    async def by_hand(session: AsyncSession, key: int) -> None:
-        await session.get(Member, key)
+    async def by_hand(session: AsyncSession, number: int) -> None:
+        await session.get(Member, _key(number))
 
-    async def own(members: AsyncRepository[Member], key: int) -> None:
-        await members.get_by_id(key)
+    async def own(members: AsyncRepository[Member], number: int) -> None:
+        await members.get_by_id(_key(number))
 
     return _contest(bench, by_hand, own, writes=False)
 
 
 def list_100(bench: RepositoryBench) -> Contest:
-    async def by_hand(session: AsyncSession, key: int) -> None:
-        statement = sa.select(Member).where(Member.id > key).order_by(Member.id).limit(100)
+    async def by_hand(session: AsyncSession, number: int) -> None:
+        statement = sa.select(Member).where(Member.id > _key(number)).order_by(Member.id).limit(100)
         (await session.scalars(statement)).all()
 
-    async def own(members: AsyncRepository[Member], key: int) -> None:
-        await members.list(QueryOptions({"id": {"$gt": key}}, limit=100))
+    async def own(members: AsyncRepository[Member], number: int) -> None:
+        await members.list(QueryOptions({"id": {"$gt": _key(number)}}, limit=100))
 
     return _contest(bench, by_hand, own, writes=False)
 
 
 def update(bench: RepositoryBench) -> Contest:
-    async def by_hand(session: AsyncSession, key: int) -> None:
-        member = await session.get(Member, key)
+    async def by_hand(session: AsyncSession, number: int) -> None:
+        member = await session.get(Member, _key(number))
         assert member is not None
-        member.age = key % 90
+        member.age = number
         await session.flush()
 
-    async def own(members: AsyncRepository[Member], key: int) -> None:
-        await members.update(key, {"age": key % 91})
+    async def own(members: AsyncRepository[Member], number: int) -> None:
+        await members.update(_key(number), {"age": number})
 
     return _contest(bench, by_hand, own, writes=True)
 
 
 def paginate(bench: RepositoryBench) -> Contest:
-    async def by_hand(session: AsyncSession, key: int) -> None:
-        where = Member.age >= key % 50
+    async def by_hand(session: AsyncSession, number: int) -> None:
+        where = Member.age >= number % 50
         statement = sa.select(Member).where(where).order_by(Member.id).offset(40).limit(20)
         (await session.scalars(statement)).all()
         await session.scalar(sa.select(sa.func.count()).select_from(Member).where(where))
 
-    async def own(members: AsyncRepository[Member], key: int) -> None:
-        filters = [QueryFilter("age", "gte", key % 50)]
+    async def own(members: AsyncRepository[Member], number: int) -> None:
+        filters = [QueryFilter("age", "gte", number % 50)]
         await members.list_paginated(QueryOptions(filters, pagination=PaginationParams(3, 20)))
 
     return _contest(bench, by_hand, own, writes=False)
