@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any, ClassVar, Protocol
 
 import sqlalchemy as sa
@@ -12,7 +13,7 @@ from sqlalchemy.pool import PoolProxiedConnection
 from dataflow.context import CLOSED, Caller, Wall, current_caller, wall_of
 from dataflow.database.guard import AuditPolicy
 
-__all__ = ["WALL", "unwatched", "watch_sessions"]
+__all__ = ["WALL", "precede_statements", "unwatched", "watch_sessions"]
 
 _TOLD = "dataflow_caller"
 WALL = "dataflow_wall"
@@ -44,11 +45,23 @@ def unwatched(dialect: Any) -> Any:
     return own
 
 
+def precede_statements(dialect: sa.Dialect, call: Callable[[Any, str], None]) -> None:
+    """Let every statement be preceded by a call with its execution context and its text.
+
+    Listeners of engines would be joined anew for every connection, which takes as long
+    as a tenth of a read by key; those of dialects are there already.
+    """
+
+    def before(cursor: Any, statement: str, *rest: Any) -> None:
+        del cursor
+        call(rest[-1], statement)
+
+    for way in ("do_execute", "do_executemany", "do_execute_no_params"):
+        event.listen(dialect, way, before)
+
+
 def watch_sessions(driver: Tells, engine: sa.Engine, *, joined: bool = False) -> None:
     """Let statements of an engine's connections be preceded by their caller and tenant.
-
-    All hangs on the engine's dialect: listeners of the engine itself would be joined
-    anew for every connection, which costs as much as a tenth of a read by key.
 
     Args:
         driver: Whose connections they are.
@@ -64,8 +77,8 @@ def watch_sessions(driver: Tells, engine: sa.Engine, *, joined: bool = False) ->
         connection.info[WALL] = CLOSED
         begin(connection)
 
-    def tell(_: Any, statement: str, *rest: Any) -> None:
-        connection: sa.Connection = rest[-1].root_connection
+    def tell(context: Any, statement: str) -> None:
+        connection: sa.Connection = context.root_connection
         if not connection.in_transaction():  # SQLAlchemy asks a new server what it can do
             return
         if statement.startswith("ROLLBACK"):  # undoes what was told, or follows a failure
@@ -77,8 +90,7 @@ def watch_sessions(driver: Tells, engine: sa.Engine, *, joined: bool = False) ->
             _tell_wall(driver, connection)
 
     dialect.do_begin = _doubt if joined else forget  # type: ignore[assignment,method-assign]  # of this dialect alone
-    for way in ("do_execute", "do_executemany", "do_execute_no_params"):
-        event.listen(dialect, way, tell)
+    precede_statements(dialect, tell)
 
 
 def _doubt(connection: PoolProxiedConnection) -> None:

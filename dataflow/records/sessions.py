@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.util import await_only
 
 from dataflow.context import ALL_TENANTS, tenant
-from dataflow.database.callers import unwatched
+from dataflow.database.callers import precede_statements, unwatched
 from dataflow.database.current import OpenTransactions, activate, open_transactions
 from dataflow.database.database import Database
 from dataflow.database.lane import Lane
@@ -178,9 +178,7 @@ class Sessions:
         self._database.driver.listen(engine, joined=joined)
         rules = self._rules(kind)
 
-        def check(cursor: Any, statement: str, *rest: Any) -> None:
-            del cursor
-            context = rest[-1]
+        def check(context: Any, statement: str) -> None:
             if context.compiled is None or context.isddl:
                 rules.refuse_text(statement)
             elif context.isinsert and "dataflow_checked" not in vars(context):
@@ -189,8 +187,7 @@ class Sessions:
 
         event.listen(engine, "handle_error", _keep_own)
         if kind.one_tenant:
-            for way in ("do_execute", "do_executemany", "do_execute_no_params"):
-                event.listen(engine, way, check)
+            precede_statements(engine.dialect, check)
 
 
 class _GatedPool:
