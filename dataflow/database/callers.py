@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable
 from typing import Any, ClassVar, Protocol
 
@@ -18,6 +19,10 @@ __all__ = ["WALL", "precede_statements", "unwatched", "watch_sessions"]
 _TOLD = "dataflow_caller"
 WALL = "dataflow_wall"
 """Where a pooled connection's `info` keeps what its transaction was told; None: in doubt."""
+_GOING_BACK = re.compile(
+    r"(?:\s|/\*.*?\*/|--[^\n]*\n)*+(?:ROLLBACK|ABORT)\b", re.IGNORECASE | re.DOTALL
+)
+"""A statement that undoes what was told before it, and may come after a failure."""
 
 
 class Tells(Protocol):
@@ -79,9 +84,10 @@ def watch_sessions(driver: Tells, engine: sa.Engine, *, joined: bool = False) ->
 
     def tell(context: Any, statement: str) -> None:
         connection: sa.Connection = context.root_connection
-        if not connection.in_transaction():  # SQLAlchemy asks a new server what it can do
+        # Outside of transactions, SQLAlchemy asks a new server what it can do.
+        if not (driver.audit.used or driver.walled) or not connection.in_transaction():
             return
-        if statement.startswith("ROLLBACK"):  # undoes what was told, or follows a failure
+        if _GOING_BACK.match(statement):
             _doubt(connection.connection)
             return
         if driver.audit.used:

@@ -725,6 +725,28 @@ def test_sessions_of_the_data_layer_are_audited_with_their_actor(db: DataFlow):
     assert [e.actor for e in db.audit.get_by_entity("User", 1)] == ["bob", "ada", None]
 
 
+def test_who_is_named_after_a_rollback_as_text_is_who_acts(db: DataFlow):
+    declare_user(db)
+    ways = (
+        "ROLLBACK TO SAVEPOINT here",
+        "  rollback to here",
+        "/* all */ -- of it\n Rollback to here",
+    )
+
+    for number, way in enumerate(ways):
+        with db.session() as session:
+            with db.acting("ada"):
+                session.execute(text("SAVEPOINT here"))
+            with db.acting("bob"):
+                session.execute(text("INSERT INTO users (name, score) VALUES ('undone', 0)"))
+                session.execute(text(way))
+                name = {"name": str(number)}
+                session.execute(text("INSERT INTO users (name, score) VALUES (:name, 0)"), name)
+            session.commit()
+
+    assert [entry.actor for entry in db.audit.get_recent_activity()] == ["bob"] * len(ways)
+
+
 def test_a_record_that_gets_its_tenant_later_is_in_the_log_of_that_tenant(db: DataFlow):
     db.enable_audit_log()
 
