@@ -33,14 +33,12 @@ from dataflow.records.scoped_sql import Rules, scoped_compiler, scoped_execution
 __all__ = ["SessionBlock", "Sessions"]
 
 
-_READ_ONLY: Mapping[str, Any] = {"dataflow_read_only": True, "postgresql_readonly": True}
-
-
 class Kind(NamedTuple):
-    """What a session sees."""
+    """What a session sees, and whether it only reads."""
 
     one_tenant: bool
     live: bool
+    read_only: bool
 
 
 class Sessions:
@@ -69,10 +67,10 @@ class Sessions:
         self._sync: sa.Engine | None = None
         self._lock = threading.Lock()
 
-    def kind(self, chosen: Any, *, include_deleted: bool) -> Kind:
+    def kind(self, chosen: Any, *, include_deleted: bool, read_only: bool) -> Kind:
         """Return what a session for a tenant, or for all, sees."""
         current = tenant.get() if chosen is None else chosen
-        return Kind(one_tenant=current is not ALL_TENANTS, live=not include_deleted)
+        return Kind(current is not ALL_TENANTS, not include_deleted, read_only)
 
     def current(self) -> Level | None:
         """Return the transaction that the caller runs in, or None."""
@@ -134,7 +132,7 @@ class Sessions:
         dialect = self._dialect(inner.dialect, kind)
         engine = sa.Engine(pool, dialect, inner.url, hide_parameters=True)
         self._listen(engine, kind)
-        return AsyncEngine(engine)
+        return AsyncEngine(_reading(engine) if kind.read_only else engine)
 
     def sync_engine(self, kind: Kind) -> sa.Engine:
         """Return the engine for threads whose statements are scoped."""
@@ -148,7 +146,7 @@ class Sessions:
                 dialect = self._dialect(inner.dialect, kind)
                 engine = sa.Engine(inner.pool, dialect, inner.url, hide_parameters=True)
                 self._listen(engine, kind)
-                engines[kind] = engine
+                engines[kind] = _reading(engine) if kind.read_only else engine
         found: sa.Engine = engines[kind]
         return found
 
@@ -188,6 +186,11 @@ class Sessions:
         event.listen(engine, "handle_error", _keep_own)
         if kind.one_tenant:
             precede_statements(engine.dialect, check)
+
+
+def _reading(engine: sa.Engine) -> sa.Engine:
+    """Return an engine whose transactions only read."""
+    return engine.execution_options(dataflow_read_only=True, postgresql_readonly=True)
 
 
 class _GatedPool:
@@ -274,7 +277,7 @@ class SessionBlock:
         self._sessions = sessions
         self._info = {"tenant": chosen, "scopes": sessions.scopes}
         self._include_deleted = include_deleted
-        self._options = _READ_ONLY if read_only else {}
+        self._read_only = read_only
         self._open: AsyncSession | None = None
         self._joined: Joined | None = None
         self._token: Token[OpenTransactions] | None = None
@@ -282,16 +285,19 @@ class SessionBlock:
     def _kind(self) -> Kind:
         if tenant.get() is ALL_TENANTS and self._info["tenant"] is None:
             self._info["tenant"] = ALL_TENANTS  # what it sees is decided now, and stays
-        return self._sessions.kind(self._info["tenant"], include_deleted=self._include_deleted)
+        return self._sessions.kind(
+            self._info["tenant"],
+            include_deleted=self._include_deleted,
+            read_only=self._read_only,
+        )
 
     async def _begin(self) -> AsyncSession:
         level = self._sessions.current()
         if level is not None:
             return await self._join(level)
         await self._sessions.prepare_schema()
-        engine = await self._sessions.engine(self._kind())
         return AsyncSession(
-            engine.execution_options(**self._options) if self._options else engine,
+            await self._sessions.engine(self._kind()),
             sync_session_class=ScopedSession,
             expire_on_commit=False,
             info=dict(self._info),
@@ -342,5 +348,4 @@ class SessionBlock:
         """Return an open session for threads, which the caller closes."""
         self._sessions.refuse_nested()
         engine = self._sessions.sync_engine(self._kind())
-        engine = engine.execution_options(**self._options) if self._options else engine
         return ScopedSession(engine, expire_on_commit=False, info=dict(self._info))
