@@ -22,13 +22,12 @@ from dataflow.database.deadline import DeadlineBlock
 from dataflow.database.health import Health, check_health
 from dataflow.database.rerun import TransactionOptions, rerun, rerun_blocking
 from dataflow.errors import (
-    ParameterError,
     UnknownModelError,
 )
 from dataflow.models.declare import spec_for
 from dataflow.models.describe import describe_model
 from dataflow.models.fields import Field, Relationship
-from dataflow.models.plaintext import checked_text
+from dataflow.models.plaintext import checked_name
 from dataflow.models.spec import ModelSpec
 from dataflow.models.tenancy import checked_tenant
 from dataflow.nodes.aggregate import aggregate_node
@@ -43,8 +42,6 @@ from dataflow.records.verbs import AsyncVerbs, Verbs
 from dataflow.schema.migrations import AsyncMigrations, Migrations
 
 __all__ = ["DataFlow"]
-
-_LONGEST = 255
 
 T = TypeVar("T", bound=type)
 R = TypeVar("R")
@@ -281,8 +278,7 @@ class DataFlow(Verbs):
                 surrogates.
         """
         for name, value in (("actor", actor), ("correlation_id", correlation_id)):
-            if len(checked_text(name, value)) > _LONGEST:
-                raise ParameterError(problem=f"{name} has more than {_LONGEST} characters.")
+            checked_name(name, value)
         return Acting(actor, correlation_id)
 
     # -------------------------------------------------------------- lifecycle

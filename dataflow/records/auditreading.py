@@ -18,6 +18,7 @@ from dataflow.records.auditarguments import hours_ago
 from dataflow.records.auditentry import AuditEntry, read_entries
 from dataflow.records.audithistory import History, Ways, key_text, stored_text
 from dataflow.records.prepared import prepare
+from dataflow.records.requests import check_count
 from dataflow.records.tenants import TenantRule
 
 __all__ = ["AuditReading", "Place"]
@@ -45,8 +46,10 @@ class AuditReading:
             limit: The most entries.
 
         Raises:
-            ParameterError: If `hours` is no number from 0, or before all dates.
+            ParameterError: If `hours` is no number from 0, or before all dates, or `limit`
+                is no whole number from 0.
         """
+        _check_part(0, limit)
         since = hours_ago(hours)
         rows: list[Mapping[str, Any]] = []
         for chain, partition in await self._places():
@@ -62,7 +65,11 @@ class AuditReading:
             user_id: As it was given to `db.acting`.
             skip: Entries to leave out.
             limit: The most entries.
+
+        Raises:
+            ParameterError: If `skip` or `limit` is no whole number from 0.
         """
+        _check_part(skip, limit)
         rows = await self._newest((_log.actor == str(user_id),), _NEWEST, skip, limit)
         begin = skip - (rows[0]["upto"] - _count(rows[0])) if rows else 0
         return list(islice(self._backwards(rows), begin, begin + limit))
@@ -137,12 +144,7 @@ class AuditReading:
             order: Their order, in which no two are equal.
             skip: How many changes to leave out.
             limit: How many are wanted.
-
-        Raises:
-            ParameterError: If one of the numbers is negative.
         """
-        if skip < 0 or limit < 0:
-            raise ParameterError(problem="skip and limit must not be negative.")
         sums = sa.func.sum(_CHANGES).over(order_by=order, rows=(None, 0))
         upto = sa.cast(sums, sa.BigInteger()).label("upto")
         within = self._select(*conditions).add_columns(upto).order_by(*order).limit(skip + limit)
@@ -209,3 +211,10 @@ class AuditReading:
 
 def _count(row: Mapping[str, Any]) -> int:
     return 1 if row["records"] is None else int(row["records"])
+
+
+def _check_part(skip: Any, limit: Any) -> None:
+    for name, value in (("skip", skip), ("limit", limit)):
+        if value is None:  # which would be no limit, and the log may be endless
+            raise ParameterError(problem=f"{name} must be a whole number from 0, not None.")
+        check_count(name, value, least=0)

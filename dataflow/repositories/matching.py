@@ -41,14 +41,14 @@ class Matching(Generic[T]):
             RecordValidationError: Naming every field that does not fit.
             IntegrityError: SQLAlchemy's, if it can be neither found nor created.
         """
-        where = self._where(match)
+        who, where = self.records.who(user_id), self._where(match)
         found = self.records.one(where)
         if found is not None:
             return found, False
         values = {**({} if defaults is None else self.records.values(defaults)), **match}
         try:
             with self.records.session.begin_nested():
-                return self.records.add(values, user_id), True
+                return self.records.add(values, who), True
         except IntegrityError:
             found = self.records.one(where)
             if found is None:
@@ -68,10 +68,11 @@ class Matching(Generic[T]):
             RecordValidationError: Naming every field that does not fit.
             StaleRecordError: If somebody else changed it at the same time.
         """
-        record, is_new = self.get_or_create(match, data, user_id)
+        who = self.records.who(user_id)
+        record, is_new = self.get_or_create(match, data, who)
         if not is_new:
             self.records.change(record, data)
-            self.records.flush(user_id)
+            self.records.flush(who)
         return record, is_new
 
     def _where(self, match: Values) -> Filter:

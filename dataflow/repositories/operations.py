@@ -19,7 +19,7 @@ from dataflow.errors import (
     shown,
 )
 from dataflow.models.columns import utc_now
-from dataflow.models.plaintext import checked_text
+from dataflow.models.plaintext import checked_name
 from dataflow.models.tenancy import TENANT
 from dataflow.records.flushing import ScopedSession, deleting_for_good, stamp
 from dataflow.records.given import values_of
@@ -87,7 +87,7 @@ class Operations(Reading[T]):
         self._note_checked(record, values)
         return record
 
-    def add(self, data: Mapping[str, Any], user_id: Any = None) -> T:
+    def add(self, data: Mapping[str, Any], who: str | None = None) -> T:
         """Add a record from checked values, and write it.
 
         Raises:
@@ -95,7 +95,7 @@ class Operations(Reading[T]):
         """
         record = self.new(data)
         self.session.add(record)
-        self.flush(user_id)
+        self.flush(who)
         return record
 
     def _note_checked(self, record: T, values: Mapping[str, Any]) -> None:
@@ -129,19 +129,23 @@ class Operations(Reading[T]):
             raise self.validator.refuse([problem])
         return mine
 
-    def flush(self, user_id: Any = None) -> None:
+    def who(self, user_id: Any) -> str | None:
+        """Return who acts, before anything is changed; None: whoever acts anyway.
+
+        Raises:
+            ParameterError: If no database can name the user.
+        """
+        return actor.get() if user_id is None else checked_name("user_id", user_id)
+
+    def flush(self, who: str | None = None) -> None:
         """Write what has changed, in the name of a user."""
         try:
-            with self._acting(user_id):
+            with Setting(actor, actor.get() if who is None else who):
                 if not isinstance(self.session, ScopedSession):  # which does so by itself
                     stamp(self.session)
                 self.session.flush()
         except StaleDataError as error:
             raise StaleRecordError(model=self.spec.name) from error
-
-    def _acting(self, user_id: Any) -> Setting[str | None]:
-        who = actor.get() if user_id is None else checked_text("user_id", user_id)
-        return Setting(actor, who)
 
     def change(self, record: T, data: Mapping[str, Any]) -> None:
         """Set checked values on a record.
@@ -202,7 +206,7 @@ class Operations(Reading[T]):
         if self.spec.options.append_only:
             raise AppendOnlyError(model=self.spec.name, verb=verb)
 
-    def mark_deleted(self, record: T, user_id: Any) -> None:
+    def mark_deleted(self, record: T, who: str | None) -> None:
         """Hide a record from now on.
 
         Raises:
@@ -212,7 +216,7 @@ class Operations(Reading[T]):
         target = cast("Any", record)
         target.deleted_at = utc_now()
         if "deleted_by" in self.spec.fields:
-            target.deleted_by = actor.get() if user_id is None else checked_text("user_id", user_id)
+            target.deleted_by = who
 
     def mark_restored(self, record: T) -> None:
         """Show a deleted record again.
@@ -234,13 +238,13 @@ class Operations(Reading[T]):
                 advise="give it the option soft_delete, or use delete()",
             )
 
-    def remove(self, record: T, user_id: Any = None) -> None:
+    def remove(self, record: T, who: str | None = None) -> None:
         """Delete a record for good, also of a soft-delete model, in the name of a user."""
         self.refuse_change("delete")
         if not instance_state(record).has_identity:
-            self.flush(user_id)  # only what is stored can be deleted
+            self.flush(who)  # only what is stored can be deleted
         with deleting_for_good(self.session, record):
-            self.flush(user_id)
+            self.flush(who)
 
     def key_text(self, record: T) -> str:
         """Return a record's key for errors."""

@@ -96,8 +96,9 @@ class Repository(Matching[T]):
         Raises:
             RecordValidationError: Naming every field that does not fit.
         """
+        who = self.records.who(user_id)
         given = {} if data is None else self.records.values(data)
-        return self.records.add({**given, **fields}, user_id)
+        return self.records.add({**given, **fields}, who)
 
     def bulk_create(self, rows: Iterable[Data], user_id: Any = None) -> Many[T]:
         """Add many records and write them together; returns them in the order given.
@@ -105,9 +106,10 @@ class Repository(Matching[T]):
         Raises:
             RecordValidationError: Naming every field that does not fit; none is added.
         """
+        who = self.records.who(user_id)
         records = [self.records.new(row) for row in self.records.rows(rows)]
         self.session.add_all(records)
-        self.records.flush(user_id)
+        self.records.flush(who)
         return records
 
     # ------------------------------------------------------------------- find
@@ -251,12 +253,13 @@ class Repository(Matching[T]):
             RecordNotFoundError: If there is none with that key.
             StaleRecordError: If it was changed since.
         """
+        who = self.records.who(user_id)
         record = self.records.record(entity_id)
         self.records.check_version(record, expect_version)
         self.records.refuse_change("update")
         if data is not None:
             self.records.change(record, data)
-        self.records.flush(user_id)
+        self.records.flush(who)
         return record
 
     def bulk_update(self, rows: Iterable[Data], user_id: Any = None) -> int:
@@ -265,6 +268,7 @@ class Repository(Matching[T]):
         Raises:
             RecordNotFoundError: If a key does not exist.
         """
+        who = self.records.who(user_id)
         found = []
         for row in self.records.rows(rows):
             values = self.records.values(row, changes=True)
@@ -272,7 +276,7 @@ class Repository(Matching[T]):
             found.append((self.records.get(key), row))  # all first: reading writes what is changed
         for record, row in found:
             self.records.change(record, row)
-        self.records.flush(user_id)
+        self.records.flush(who)
         return len(found)
 
     def delete(self, entity_id: Any, soft_delete: bool = True, user_id: Any = None) -> bool:  # noqa: FBT001, FBT002 - reads well by name
@@ -289,14 +293,15 @@ class Repository(Matching[T]):
         Raises:
             StaleRecordError: If it was changed since it was read, for versioned models.
         """
+        who = self.records.who(user_id)
         record = self.records.found(entity_id, include_deleted=not soft_delete)
         if record is None:
             return False
         if soft_delete and self.spec.options.soft_delete:
-            self.records.mark_deleted(record, user_id)
-            self.records.flush(user_id)
+            self.records.mark_deleted(record, who)
+            self.records.flush(who)
         else:
-            self.records.remove(record, user_id)
+            self.records.remove(record, who)
         return True
 
     def soft_delete(self, entity_id: Any, user_id: Any = None) -> T:
@@ -306,9 +311,10 @@ class Repository(Matching[T]):
             RecordNotFoundError: If there is none.
             ParameterError: If the model has no soft delete.
         """
+        who = self.records.who(user_id)
         record = self.records.record(entity_id)
-        self.records.mark_deleted(record, user_id)
-        self.records.flush(user_id)
+        self.records.mark_deleted(record, who)
+        self.records.flush(who)
         return record
 
     def restore(self, entity_id: Any, user_id: Any = None) -> T:
@@ -317,15 +323,17 @@ class Repository(Matching[T]):
         Raises:
             RecordNotFoundError: If there is none.
         """
+        who = self.records.who(user_id)
         record = self.records.record(entity_id, include_deleted=True)
         self.records.mark_restored(record)
-        self.records.flush(user_id)
+        self.records.flush(who)
         return record
 
     def bulk_delete(self, entities: Iterable[Any], user_id: Any = None) -> int:
         """Delete or hide many records, each given or named by its key; returns how many."""
+        who = self.records.who(user_id)
         given = self.records.rows(entities, "records or keys")
-        return sum(self.delete(entity, user_id=user_id) for entity in given)
+        return sum(self.delete(entity, user_id=who) for entity in given)
 
     # ------------------------------------------------------------------ parts
 

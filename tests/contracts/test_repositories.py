@@ -717,6 +717,22 @@ def test_delete_hides_restore_shows_and_a_hard_delete_removes(house: House):
         books.soft_delete(1)
 
 
+def test_a_user_whom_no_database_can_name_is_refused_before_anything_is_written(house: House):
+    books = with_books(house, 1)
+
+    for write in (
+        lambda who: books.create({"title": "x"}, user_id=who),
+        lambda who: books.update(1, {"pages": 7}, user_id=who),
+        lambda who: books.soft_delete(1, user_id=who),
+        lambda who: books.delete(1, user_id=who),
+    ):
+        for who in ("a\0b", "\ud800", "a" * 256):
+            with pytest.raises(ParameterError, match="user_id"):
+                write(who)
+
+    assert [(book.title, book.pages) for book in books.list()] == [("book 0", 1)]
+
+
 def test_soft_delete_marks_a_record_and_who_did_it(house: House):
     books = with_books(house, 1)
 

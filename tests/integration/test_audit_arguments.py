@@ -106,3 +106,22 @@ def test_a_kind_of_thing_that_nobody_knows_is_an_error(account: DataFlow):
     assert unknown.value.advice() == "did you mean 'Account'?"
     assert account.audit.get_by_entity("invoice", 2) == []
     assert account.audit.get_by_entity("Account", 2) == []
+
+
+@pytest.mark.parametrize("wrong", [None, "5", 2.0, True, -1, 2**62, 10**30])
+@pytest.mark.parametrize("name", ["skip", "limit"])
+def test_a_part_of_the_log_is_said_in_whole_numbers(account: DataFlow, name: str, wrong: Any):
+    with pytest.raises(ParameterError, match=f"{name} must be a (whole )?number"):
+        account.audit.get_by_user("ada", **{name: wrong})
+    if name == "limit":
+        with pytest.raises(ParameterError, match=r"limit must be a (whole )?number"):
+            account.audit.get_recent_activity(limit=wrong)
+
+
+def test_a_part_of_the_log_may_be_larger_than_the_log(account: DataFlow):
+    with account.acting("ada"):
+        account.create("Account", owner="a")
+
+    assert len(account.audit.get_by_user("ada", limit=2**62 - 1)) == 1
+    assert account.audit.get_by_user("ada", skip=2**62 - 1, limit=2**62 - 1) == []
+    assert account.audit.get_recent_activity(limit=0) == []
