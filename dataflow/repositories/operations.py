@@ -34,6 +34,21 @@ T = TypeVar("T")
 class Operations(Reading[T]):
     """Reads and writes records of one model in a session; never commits."""
 
+    def of(self, tenant_id: Any) -> Operations[T]:
+        """Return the same for one tenant's records; None: for those that are seen anyway.
+
+        Raises:
+            ParameterError: If another tenant's are seen here.
+        """
+        if tenant_id is None:
+            return self
+        if self.tenant_id is not None and str(self.tenant_id) != str(tenant_id):
+            raise ParameterError(
+                problem=f"the repository sees the records of {self.tenant_id!r}, "
+                f"not of {tenant_id!r}."
+            )
+        return Operations(self.session, self.model, tenant_id)
+
     def values(self, data: Any, *, changes: bool = False) -> Mapping[str, Any]:
         """Return the values of one record as they are given: as a dict, or in an object.
 

@@ -142,7 +142,7 @@ class Repository(Matching[T]):
             include: Names of links to load.
             include_deleted: Whether a deleted record is found.
         """
-        records = self._for(tenant_id)
+        records = self.records.of(tenant_id)
         where = records.where_key(entity_id)
         return records.one(where, include=include, include_deleted=include_deleted)
 
@@ -156,7 +156,7 @@ class Repository(Matching[T]):
 
     def find_by_tenant(self, tenant_id: Any, options: QueryOptions | Filters = None) -> Many[T]:
         """Return a tenant's records, in the order of their keys."""
-        return self._list(self._for(tenant_id), options)
+        return self._list(self.records.of(tenant_id), options)
 
     def list(self, options: QueryOptions | Filters = None) -> Many[T]:
         """Return what matches: all of it, or the page that the options ask for."""
@@ -336,16 +336,6 @@ class Repository(Matching[T]):
         return sum(self.delete(entity, user_id=who) for entity in given)
 
     # ------------------------------------------------------------------ parts
-
-    def _for(self, tenant_id: Any) -> Operations[T]:
-        if tenant_id is None:
-            return self.records
-        known = self.records.tenant_id
-        if known is not None and str(known) != str(tenant_id):
-            raise ParameterError(
-                problem=f"the repository sees the records of {known!r}, not of {tenant_id!r}."
-            )
-        return Operations(self.session, self.records.model, tenant_id)
 
     def _list(self, records: Operations[T], options: QueryOptions | Filters) -> Many[T]:
         asked = _asked(options)
